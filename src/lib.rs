@@ -1,0 +1,58 @@
+//! snihub: the hub of a star of TLS brokers.
+//!
+//! A broker connects with TLS and names the party it wants in the ClientHello's server name. The
+//! hub reads that one message, looks the name up in `sni.yaml`, dials the party's broker, sends the
+//! hello on untouched and passes bytes both ways without ever decrypting.
+//!
+//! # The life of a connection
+//!
+//! [`session`] tells it in one screen. Every arrow consumes what is left of it:
+//!
+//! ```text
+//! accept  -> Accepted{stream, endpoints, inbound}
+//! peek    -> Peeked{hello, preface, stream}                     | Refusal
+//! decide  -> Decision{route, target}                            | Refusal
+//! dial    -> Dialed{upstream}     (takes the preface by value)  | DialError
+//! tunnel  -> Transfer{bytes each way, ended}                    never an error: it always has counts
+//! record  -> one closed line, one set of counters
+//! ```
+//!
+//! The bytes that were read and are still owed to the upstream are a `Preface`, which only the dial
+//! takes: losing a client's first bytes does not compile. A session holds the [`snapshot`] it was
+//! accepted under until its upstream is dialled, then lets it go: links live for months, and must
+//! not pin a routing table each.
+//!
+//! # The threads
+//!
+//! One [`worker`] per core, each a current-thread runtime that owns its listeners (SO_REUSEPORT),
+//! its sessions, its pipes and scratch: while bytes flow nothing is locked and nothing is shared.
+//! The thread that called [`server::run`] is the control thread: it resolves names, notices changed
+//! files, [reloads](reload), hears signals and [ends](shutdown) the whole. Orders go to the workers
+//! as [`worker::Command`]s.
+//!
+//! # The map
+//!
+//! | module | what it is | knows |
+//! |---|---|---|
+//! | [`tls`] | the wire, sans-I/O: ClientHello, server name, alert | nothing |
+//! | [`refusal`] | why a client is declined, and what it is told | `tls` |
+//! | [`net`] | sockets: listen, resolve, dial, options, PROXY header | `net::addr` |
+//! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
+//! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | nothing |
+//! | [`route`] | policy as pure values: `RouteTable::decide` | `tls`, `net::addr` |
+//! | [`config`] | files to meaning; every mistake with its line | constructors of `route` |
+//! | [`snapshot`] | what a session decides and dials by | `config`, `route` |
+//! | [`permits`] | process-wide caps and counts | `net::addr` |
+//! | [`telemetry`] | records, counters, log | values of the above |
+//! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
+//! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
+//! | [`pki`] | an authority and the certificates it issues | `tls` |
+//! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
+//! | [`cli`] | clap; one file per command; decides nothing | everything |
+//!
+//! `peek`, `net` and `tunnel` are mechanism: they take numbers and return values and never import
+//! `route`, `config` or `telemetry`. `tls` and `route` import no runtime. `tests/it/house.rs` holds
+//! these arrows.
+
+pub mod refusal;
+pub mod tls;

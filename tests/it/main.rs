@@ -1,0 +1,12 @@
+//! Promises of the house, one file each.
+
+mod support;
+
+mod hello_bounds;
+mod hello_conformance;
+mod hello_extensions;
+mod hello_names;
+mod hello_oracles;
+mod hello_records;
+mod hello_segmentation;
+mod hello_structure;
