@@ -54,5 +54,7 @@
 //! `route`, `config` or `telemetry`. `tls` and `route` import no runtime. `tests/it/house.rs` holds
 //! these arrows.
 
+pub mod net;
 pub mod refusal;
+pub mod route;
 pub mod tls;

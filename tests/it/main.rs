@@ -2,6 +2,7 @@
 
 mod support;
 
+mod ats_replay;
 mod hello_bounds;
 mod hello_conformance;
 mod hello_extensions;
