@@ -58,3 +58,4 @@ pub mod net;
 pub mod refusal;
 pub mod route;
 pub mod tls;
+pub mod tunnel;

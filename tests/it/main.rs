@@ -11,3 +11,4 @@ mod hello_oracles;
 mod hello_records;
 mod hello_segmentation;
 mod hello_structure;
+mod tunnel;

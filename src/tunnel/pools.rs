@@ -1,0 +1,133 @@
+//! What the tunnels of one worker share: memory, pipes, the idle wheel, counters.
+
+use super::idle_wheel::{Place, Wheel};
+use super::pipe_pool::{KernelPipe, PipePool, SpliceMode};
+use super::scratch::Memory;
+use super::socket::Pipe;
+use super::{Handle, Limits};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What a direction works with.
+pub(super) struct Kit<P> {
+    pub(super) memory: Memory,
+    pub(super) pipes: PipePool<P>,
+}
+
+impl<P: Pipe> Kit<P> {
+    pub(super) fn new(mode: SpliceMode, most_pipes: usize) -> Kit<P> {
+        Kit {
+            memory: Memory::new(),
+            pipes: PipePool::new(mode, most_pipes),
+        }
+    }
+}
+
+/// Shared by all tunnels of one worker thread; never leaves it.
+pub struct Pools {
+    pub(super) kit: Kit<KernelPipe>,
+    wheel: RefCell<Wheel>,
+    started: Instant,
+    now: Cell<u64>,
+    /// Length of the last tick in ms: how far `now` may be behind.
+    behind: Cell<u64>,
+    wake_ups: Cell<u64>,
+    empty_wake_ups: Cell<u64>,
+}
+
+/// Counters and gauges of one worker's tunnels, as they are now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Times a relay was woken.
+    pub wake_ups: u64,
+    /// Of these, those that moved no byte and ended nothing.
+    pub empty_wake_ups: u64,
+    /// Pipes lent to tunnels now.
+    pub pipes_lent: u64,
+    /// Slabs lent to tunnels now: directions whose receiver took only part of a write.
+    pub slabs_lent: u64,
+    /// Times bulk was copied although it should have been spliced: no pipe to be had, `splice`
+    /// refused, or urgent data in the way.
+    pub splice_fallbacks: u64,
+}
+
+impl Pools {
+    /// Pools for one worker; `splice`: what [`super::self_test`] said at start; `most_pipes`: how
+    /// many pipes, of two descriptors each, may be open at once. A direction that finds them all
+    /// lent copies, and is counted in [`Counters::splice_fallbacks`].
+    pub fn new(splice: SpliceMode, most_pipes: usize) -> Rc<Pools> {
+        Rc::new(Pools {
+            kit: Kit::new(splice, most_pipes),
+            wheel: RefCell::new(Wheel::new()),
+            started: Instant::now(),
+            now: Cell::new(0),
+            behind: Cell::new(1_000),
+            wake_ups: Cell::new(0),
+            empty_wake_ups: Cell::new(0),
+        })
+    }
+
+    /// Another bound of the pipes open at once. What is lent beyond it is closed as it comes back.
+    pub fn set_most_pipes(&self, most: usize) {
+        self.kit.pipes.set_most(most);
+    }
+
+    /// To be called by the worker every 250 ms to 1 s: ends the tunnels that have been idle,
+    /// half open or stalled for too long. Wakes nobody else.
+    pub fn tick(&self) {
+        let now = self
+            .started
+            .elapsed()
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX);
+        self.behind.set(now.saturating_sub(self.now.get()).max(1));
+        self.now.set(now);
+        self.kit.pipes.tick();
+        self.wheel.borrow_mut().turn(now);
+    }
+
+    /// The worker's coarse time: ms since its start, as of the last tick.
+    pub fn now_ms(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// Whether bulk is spliced here, and why not. May turn from Splice to Copy at run time, when
+    /// the kernel refuses.
+    pub fn splice_mode(&self) -> SpliceMode {
+        self.kit.pipes.mode()
+    }
+
+    /// Counters and gauges, as they are now.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            wake_ups: self.wake_ups.get(),
+            empty_wake_ups: self.empty_wake_ups.get(),
+            pipes_lent: self.kit.pipes.lent(),
+            slabs_lent: self.kit.memory.lent() as u64,
+            splice_fallbacks: self.kit.pipes.fallbacks(),
+        }
+    }
+
+    /// A time stamp that is not before this moment, at most a tick after it: so that no limit is
+    /// over too early.
+    pub(super) fn stamp(&self) -> u64 {
+        self.now.get() + self.behind.get()
+    }
+
+    pub(super) fn count_wake_up(&self, moved: bool) {
+        self.wake_ups.set(self.wake_ups.get() + 1);
+        if !moved {
+            self.empty_wake_ups.set(self.empty_wake_ups.get() + 1);
+        }
+    }
+
+    pub(super) fn watch(&self, handle: &Rc<Handle>, limits: &Limits) -> Place {
+        self.wheel.borrow_mut().add(handle, limits, self.now.get())
+    }
+
+    pub(super) fn unwatch(&self, place: Place) {
+        self.wheel.borrow_mut().remove(place);
+    }
+}

@@ -1,0 +1,236 @@
+//! The tunnel: two directions between two sockets, until both are over or one thing breaks.
+
+use super::direction::{At, Direction, Fault, Progress};
+use super::idle_wheel::Place;
+use super::pipe_pool::KernelPipe;
+use super::{Ended, Handle, Limits, Pools, Relay, Transfer};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_linger, socket_error};
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Relays between `client` and `upstream` until the tunnel is over. Never fails: the transfer has
+/// the counts and the reason. Every byte owed to the upstream beforehand (the preface) must have
+/// been written.
+///
+/// Cancel safety: dropped before it is ready, both peers get RST, so that nobody takes a cut
+/// stream for a whole one; the handle keeps the counts.
+pub fn relay(
+    client: TcpStream,
+    upstream: TcpStream,
+    limits: Limits,
+    pools: Rc<Pools>,
+    handle: Rc<Handle>,
+) -> Relaying {
+    let stamp = pools.stamp();
+    handle.active.set(stamp);
+    let place = pools.watch(&handle, &limits);
+    Relaying {
+        sockets: [client, upstream],
+        directions: [Direction::new(), Direction::new()],
+        pools,
+        handle,
+        place,
+        over: false,
+    }
+}
+
+/// A running [`relay`]. All that one tunnel holds in user memory, besides its handle.
+#[must_use = "a tunnel moves only while it is awaited"]
+pub struct Relaying {
+    /// Client, upstream.
+    sockets: [TcpStream; 2],
+    /// Client to upstream, upstream to client.
+    directions: [Direction<KernelPipe>; 2],
+    pools: Rc<Pools>,
+    handle: Rc<Handle>,
+    place: Place,
+    over: bool,
+}
+
+impl Future for Relaying {
+    type Output = Transfer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transfer> {
+        let this = self.get_mut();
+        this.handle.set_waker(cx.waker());
+        if let Some(why) = this.handle.ended() {
+            return Poll::Ready(this.close(why));
+        }
+        let before = this.moved();
+        let turn = this.turn(cx);
+        let moved = this.moved() != before;
+        this.publish(moved);
+        this.pools.count_wake_up(moved || turn.is_ready());
+        match turn {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(why) => Poll::Ready(this.close(why)),
+        }
+    }
+}
+
+impl Relaying {
+    /// One turn of both directions.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if self.handle.takes_look()
+            && let Some(ended) = self.hidden_error()
+        {
+            return Poll::Ready(ended);
+        }
+        let [client, upstream] = &self.sockets;
+        let ways = [(client, upstream), (upstream, client)];
+        let mut finished = 0;
+        let mut spent = false;
+        for (index, (source, sink)) in ways.into_iter().enumerate() {
+            match self.directions[index].pump(source, sink, &self.pools.kit, cx) {
+                Ok(Progress::Waiting) => {}
+                Ok(Progress::Spent) => spent = true,
+                Ok(Progress::Finished) => finished += 1,
+                Err(fault) => {
+                    let ended = self.judge(index, &fault);
+                    for (direction, (source, sink)) in self.directions.iter_mut().zip(ways) {
+                        direction.pump_last(source, sink, &self.pools.kit, cx);
+                    }
+                    return Poll::Ready(ended);
+                }
+            }
+        }
+        if finished == 2 {
+            return Poll::Ready(Ended::BothClosed);
+        }
+        if spent {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Which end a direction's error makes of the tunnel.
+    fn judge(&self, index: usize, fault: &Fault) -> Ended {
+        match fault.at {
+            At::Hub => Ended::LocalError,
+            At::Source => self.blame(index, &fault.error),
+            At::Sink => self.blame(1 - index, &fault.error),
+        }
+    }
+
+    /// What an error of socket `side` (0 the client, 1 the upstream) says about it.
+    fn blame(&self, side: usize, error: &io::Error) -> Ended {
+        let (reset, lost) = match side {
+            0 => (Ended::ClientReset, Ended::ClientLost),
+            _ => (Ended::UpstreamReset, Ended::UpstreamLost),
+        };
+        match Errno::from_io_error(error) {
+            // ENOTCONN: shutdown after the RST was already reported.
+            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED | Errno::NOTCONN) => reset,
+            // The direction into this socket is the one with the other index.
+            Some(Errno::TIMEDOUT) if self.directions[1 - side].holds() => Ended::WriteStalled,
+            Some(
+                Errno::TIMEDOUT
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NETDOWN
+                | Errno::CONNREFUSED,
+            ) => lost,
+            _ => Ended::LocalError,
+        }
+    }
+
+    /// An error on a socket that neither direction reads or writes at the moment: its source is
+    /// behind a stalled sink, or has sent FIN. Asked on a coarse tick only.
+    fn hidden_error(&self) -> Option<Ended> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.sockets.iter().enumerate().find_map(|(side, socket)| {
+            let told = pin!(socket.ready(Interest::ERROR)).poll(&mut cx);
+            if !matches!(told, Poll::Ready(Ok(ready)) if ready.is_error()) {
+                return None;
+            }
+            let Ok(Err(errno)) = socket_error(socket) else {
+                return None;
+            };
+            Some(self.blame(side, &errno.into()))
+        })
+    }
+
+    fn moved(&self) -> u64 {
+        self.directions[0].moved() + self.directions[1].moved()
+    }
+
+    /// Writes what others see into the handle.
+    fn publish(&self, moved: bool) {
+        let stamp = self.pools.stamp();
+        for (index, direction) in self.directions.iter().enumerate() {
+            let progress = self.handle.bytes[index].replace(direction.moved());
+            let stalled = &self.handle.stalled[index];
+            if !direction.holds() {
+                stalled.set(None);
+            } else if stalled.get().is_none() || progress != direction.moved() {
+                stalled.set(Some(stamp));
+            }
+        }
+        let [there, back] = &self.directions;
+        self.handle.spliced.set(there.spliced() + back.spliced());
+        if moved {
+            self.handle.active.set(stamp);
+        }
+        if there.is_finished() != back.is_finished() && !self.handle.is_half_open() {
+            self.handle.half_open.set(Some(stamp));
+        }
+    }
+
+    /// The end: what is borrowed goes back, and unless the end was clean both peers get RST when
+    /// the sockets are dropped (fact 7).
+    fn close(&mut self, why: Ended) -> Transfer {
+        let ended = self.handle.close(why);
+        self.let_go(ended.is_clean());
+        Transfer {
+            client_to_upstream: self.directions[0].moved(),
+            upstream_to_client: self.directions[1].moved(),
+            ended,
+            relay: Relay::from_spliced(self.handle.spliced.get()),
+        }
+    }
+
+    fn let_go(&mut self, clean: bool) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        for direction in &mut self.directions {
+            direction.release(&self.pools.kit);
+        }
+        self.pools.unwatch(self.place);
+        if !clean {
+            for socket in &self.sockets {
+                // Fails only for a descriptor that is no socket.
+                let _ = set_socket_linger(socket, Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+impl Drop for Relaying {
+    fn drop(&mut self) {
+        self.let_go(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The design's bound is 4 KiB of user memory for an idle tunnel, tokio's own share included
+    /// (two registrations and a task header, about 1 KiB).
+    #[test]
+    fn a_tunnel_is_small() {
+        let (relay, handle) = (size_of::<Relaying>(), size_of::<Handle>());
+        println!("Relaying: {relay} bytes, Handle: {handle} bytes");
+        assert!(relay <= 320, "a relay has grown to {relay} bytes");
+        assert!(handle <= 192, "a handle has grown to {handle} bytes");
+    }
+}

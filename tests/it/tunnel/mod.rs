@@ -1,0 +1,12 @@
+//! Promises of a standing tunnel, each kept both ways, copying and splicing.
+
+mod bytes;
+mod ending;
+mod half_close;
+mod limits;
+mod pipe_quota;
+mod reset;
+mod rig;
+mod splice_denied;
+mod stalled_reader;
+mod urgent;

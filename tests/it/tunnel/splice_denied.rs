@@ -1,0 +1,112 @@
+//! `splice` denied by a real seccomp filter: at start, and in mid-tunnel (a direction that has
+//! turned bulk, without and with bytes already in its pipe). Same bytes, and the mode says so.
+
+use super::rig::*;
+use snihub::tunnel::{Ended, Relay, SpliceMode, self_test};
+use std::process::Command;
+
+/// Forbids `splice(2)` to itself and becomes the test binary; `drains`: only those whose length is
+/// not what a relay asks for when it fills a pipe, so that bytes are in the pipe when it happens.
+const UNDER_SECCOMP: &str = r#"
+import ctypes, os, platform, struct, sys
+what, args = sys.argv[1], sys.argv[2:]
+NR = {"x86_64": 275, "aarch64": 76}[platform.machine()]
+LD, JEQ, RET, ALLOW, EPERM, FILL = 0x20, 0x15, 0x06, 0x7fff0000, 0x00050001, 512 * 1024
+deny = [(RET, 0, 0, EPERM)]
+if what == "drains":
+    deny = [(LD, 0, 0, 16 + 8 * 4), (JEQ, 1, 0, FILL)] + deny
+code = [(LD, 0, 0, 0), (JEQ, 0, len(deny), NR)] + deny + [(RET, 0, 0, ALLOW)]
+raw = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+class Program(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+def prctl(*args):
+    if libc.prctl(*[ctypes.c_ulong(arg) for arg in args]) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+program = Program(len(code), ctypes.cast(raw, ctypes.c_void_p))
+prctl(38, 1, 0, 0, 0)
+prctl(22, 2, ctypes.addressof(program), 0, 0)
+os.execv(args[0], args)
+"#;
+
+fn under_seccomp(what: &str, test: &str) {
+    let output = Command::new("python3")
+        .args(["-c", UNDER_SECCOMP, what])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("tunnel::splice_denied::{test}"),
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .expect("python3 is there");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{errors}"
+    );
+}
+
+#[test]
+fn allowed_here() {
+    assert_eq!(self_test(), SpliceMode::Splice);
+}
+
+#[test]
+fn denied_at_start() {
+    under_seccomp("all", "all_denied");
+}
+
+#[test]
+fn denied_in_mid_tunnel_with_bytes_in_the_pipe() {
+    under_seccomp("drains", "drains_denied");
+}
+
+#[test]
+#[ignore = "run by denied_at_start, under a seccomp filter"]
+fn all_denied() {
+    let mode = self_test();
+    assert!(
+        matches!(mode, SpliceMode::Copy(why) if why.contains("EPERM")),
+        "{mode:?}"
+    );
+    copied_whole(mode, 0);
+    // As if the filter had come after the self-test: the first splice of a bulk tunnel fails.
+    copied_whole(SPLICE, 1);
+}
+
+#[test]
+#[ignore = "run by denied_in_mid_tunnel_with_bytes_in_the_pipe, under a seccomp filter"]
+fn drains_denied() {
+    copied_whole(SPLICE, 1);
+}
+
+/// Both ways at once, and all of it by copying (but for a drain of exactly the filter's length).
+fn copied_whole(mode: SpliceMode, least_fallbacks: u64) {
+    let rig = Rig::new(mode, FOR_EVER);
+    let size = 16 << 20;
+    std::thread::scope(|scope| {
+        for way in WAYS {
+            let (sender, receiver) = rig.ends(way);
+            scope.spawn(move || {
+                send(sender, &mut Pattern::new(2), size, 200_000);
+                fin(sender);
+            });
+            scope.spawn(move || {
+                receive(receiver, &mut Pattern::new(2), size);
+                expect_fin(receiver);
+            });
+        }
+    });
+    let (transfer, counters) = rig.transfer();
+    assert_eq!(transfer.ended, Ended::BothClosed);
+    assert_eq!(transfer.client_to_upstream, size as u64);
+    assert_eq!(transfer.upstream_to_client, size as u64);
+    assert!(counters.splice_fallbacks >= least_fallbacks, "{counters:?}");
+    match transfer.relay {
+        Relay::Copy => {}
+        Relay::Splice { bytes } => assert!(bytes < size as u64, "{bytes} bytes were spliced"),
+    }
+}
