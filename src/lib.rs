@@ -55,6 +55,7 @@
 //! these arrows.
 
 pub mod net;
+pub mod peek;
 pub mod refusal;
 pub mod route;
 pub mod tls;

@@ -4,5 +4,20 @@
 //! session decides and counts.
 
 pub mod addr;
+pub mod dial;
+mod fence;
+pub mod linger;
+pub mod listener;
+pub mod preface;
+pub mod proxy_protocol;
+pub mod resolve;
+pub mod sockopt;
 
 pub use addr::{Endpoints, Fence, Host, ProxyVersion, SourceKey, Target};
+pub use dial::{DialError, DialOptions, Dialed, dial};
+pub use linger::{farewell, farewell_in_passing};
+pub use listener::{AcceptPause, Accepted, ListenError, Listener};
+pub use preface::{HelloMemory, MemoryPermit, Preface};
+pub use proxy_protocol::{ProxyHeader, Trusted};
+pub use resolve::{ResolveClient, ResolveError, Resolver, ResolverFiles};
+pub use sockopt::Keepalive;

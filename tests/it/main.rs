@@ -11,4 +11,5 @@ mod hello_oracles;
 mod hello_records;
 mod hello_segmentation;
 mod hello_structure;
+mod net;
 mod tunnel;
