@@ -54,6 +54,7 @@
 //! `route`, `config` or `telemetry`. `tls` and `route` import no runtime. `tests/it/house.rs` holds
 //! these arrows.
 
+pub mod config;
 pub mod net;
 pub mod peek;
 pub mod refusal;

@@ -1,6 +1,8 @@
 //! What several promises need: hellos to send, the committed cases, a judge, a running hub, a party.
 
+pub(crate) mod broken;
 pub(crate) mod corpus;
+pub(crate) mod dir;
 pub(crate) mod hello;
 pub(crate) mod judge;
 pub(crate) mod mutation;

@@ -1,0 +1,644 @@
+//! hub.yaml: settings of the hub itself. The file is ours, so an unknown key is an error.
+
+use super::problem::{At, Reporter, seen};
+use super::settings::{AccessLog, Keepalive, ListenSpec, OnRouteRemoved, ProxyProtocol, Settings};
+use super::value::{DurationRule, Scalar, YEAR, did_you_mean, scalar, show_duration};
+use super::yaml::{Node, Tree, Value};
+use crate::route::{ConnectPorts, PortError, PortSetBuilder};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Keys that have a meaning.
+pub(super) const KEYS: [&str; 17] = [
+    "listen",
+    "routes",
+    "workers",
+    "connect_ports",
+    "max_client_hello",
+    "hello_timeout",
+    "dial_timeout",
+    "dial_timeout_total",
+    "keepalive",
+    "idle_timeout",
+    "half_open_timeout",
+    "write_stall_timeout",
+    "drain",
+    "limits",
+    "on_route_removed",
+    "reload",
+    "access_log",
+];
+
+/// Keys of the hub's later parts: known, and refused rather than ignored.
+pub(super) const NOT_BUILT: [&str; 6] = [
+    "admin",
+    "admin_listen",
+    "admin_token_file",
+    "ops_listen",
+    "metrics",
+    "upgrade_drain",
+];
+
+/// Keys of `limits`.
+pub(super) const LIMITS: [&str; 7] = [
+    "tunnels",
+    "pending_hellos",
+    "pending_hellos_per_source",
+    "hello_memory",
+    "pending_dials",
+    "per_source",
+    "per_route",
+];
+
+/// Keys of a `listen` item.
+pub(super) const LISTEN: [&str; 3] = ["address", "proxy_protocol", "trusted"];
+
+/// Keys of `keepalive`.
+pub(super) const KEEPALIVE: [&str; 2] = ["interval", "probes"];
+
+/// Keys of `reload`.
+pub(super) const RELOAD: [&str; 1] = ["allow_shrink"];
+
+const MILLIS_100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const CAP: RangeInclusive<usize> = 1..=10_000_000;
+
+const HELLO: DurationRule = DurationRule::on(MILLIS_100, Duration::from_secs(300));
+
+/// Timeouts that hub.yaml and an entry of sni.yaml share.
+pub(super) const DIAL: DurationRule = DurationRule::on(MILLIS_100, Duration::from_secs(300));
+pub(super) const IDLE: DurationRule = DurationRule::or_off(SECOND, YEAR);
+pub(super) const HALF_OPEN: DurationRule = DurationRule::or_off(SECOND, YEAR);
+pub(super) const WRITE_STALL: DurationRule = DurationRule::or_off(SECOND, YEAR);
+
+/// Pulsar pings every 30 s and gives up after the second one: a shorter idle limit cuts links that
+/// are well.
+pub(super) const SHORT_IDLE: Duration = Duration::from_secs(120);
+
+/// A Pulsar broker gives up a handshake after 30 s.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// What hub.yaml says.
+#[derive(Debug, Default)]
+pub(super) struct HubYaml {
+    pub(super) settings: Settings,
+    /// `routes`, as written: relative to the file's directory.
+    pub(super) routes: Option<PathBuf>,
+    /// The file was not read to its end: `routes` may stand in what is missing.
+    pub(super) unread: bool,
+}
+
+impl HubYaml {
+    /// Of a file that cannot be read.
+    pub(super) fn unread() -> HubYaml {
+        HubYaml {
+            unread: true,
+            ..HubYaml::default()
+        }
+    }
+}
+
+/// Reads hub.yaml; what is wrong goes to `reporter`, and the default stands in its place.
+pub(super) fn read(source: &str, reporter: &mut Reporter<'_>) -> HubYaml {
+    let tree = Tree::parse(source, reporter);
+    let mut hub = HubYaml {
+        unread: !tree.complete(),
+        ..HubYaml::default()
+    };
+    match tree.root().map(|root| (root, root.value())) {
+        None | Some((_, Value::Null)) => {}
+        Some((_, Value::Mapping(mapping))) => {
+            let mut seen = Seen::default();
+            for (key, at, node) in mapping.entries() {
+                seen.note(key, node.at());
+                setting(&mut hub, key, at, node, reporter);
+            }
+            relations(&mut hub.settings, &seen, reporter);
+        }
+        Some((root, _)) => {
+            let text = format!("{} where keys like `listen:` are expected", root.seen());
+            reporter.error(root.at(), "", text);
+        }
+    }
+    hub
+}
+
+/// Where the keys of relations stand.
+#[derive(Default)]
+struct Seen {
+    places: Vec<(String, At)>,
+}
+
+impl Seen {
+    fn note(&mut self, key: &str, at: At) {
+        self.places.push((key.to_owned(), at));
+    }
+
+    fn place(&self, key: &str) -> Option<At> {
+        self.places
+            .iter()
+            .find(|(other, _)| other == key)
+            .map(|(_, at)| *at)
+    }
+}
+
+fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut Reporter<'_>) {
+    let settings = &mut hub.settings;
+    match key {
+        "listen" => put(&mut settings.listen, listen(node, reporter)),
+        "routes" => {
+            hub.routes = scalar(reporter, key, node).and_then(routes);
+        }
+        "workers" => put(
+            &mut settings.workers,
+            count(key, node, 1..=1024, Some("auto"), reporter),
+        ),
+        "connect_ports" => put(
+            &mut settings.connect_ports,
+            connect_ports(key, node, reporter),
+        ),
+        "max_client_hello" => {
+            put(
+                &mut settings.max_client_hello,
+                size(key, node, 4 << 10..=1 << 20, reporter),
+            );
+        }
+        "hello_timeout" => put(
+            &mut settings.hello_timeout,
+            time(key, node, &HELLO, reporter),
+        ),
+        "dial_timeout" => put(&mut settings.dial_timeout, time(key, node, &DIAL, reporter)),
+        "dial_timeout_total" => {
+            let rule = DurationRule::on(MILLIS_100, MINUTE * 10);
+            put(
+                &mut settings.dial_timeout_total,
+                time(key, node, &rule, reporter),
+            );
+        }
+        "keepalive" => put(&mut settings.keepalive, keepalive(key, node, reporter)),
+        "idle_timeout" => put(
+            &mut settings.idle_timeout,
+            time_or_off(key, node, &IDLE, reporter),
+        ),
+        "half_open_timeout" => {
+            put(
+                &mut settings.half_open_timeout,
+                time_or_off(key, node, &HALF_OPEN, reporter),
+            );
+        }
+        "write_stall_timeout" => {
+            put(
+                &mut settings.write_stall_timeout,
+                time_or_off(key, node, &WRITE_STALL, reporter),
+            );
+        }
+        "drain" => {
+            let rule = DurationRule::or_off(SECOND, MINUTE * 60);
+            let drain = time_or_off(key, node, &rule, reporter);
+            put(&mut settings.drain, drain.map(Option::unwrap_or_default));
+        }
+        "limits" => limits(settings, node, reporter),
+        "on_route_removed" => {
+            let words = [
+                ("keep", OnRouteRemoved::Keep),
+                ("close", OnRouteRemoved::Close),
+            ];
+            put(
+                &mut settings.on_route_removed,
+                word(key, node, &words, reporter),
+            );
+        }
+        "reload" => reload(settings, node, reporter),
+        "access_log" => {
+            let words = [("text", AccessLog::Text), ("json", AccessLog::Json)];
+            put(&mut settings.access_log, word(key, node, &words, reporter));
+        }
+        key if NOT_BUILT.contains(&key) => {
+            reporter.error(at, key, "not built yet; remove it");
+        }
+        key => unknown(key, at, &KEYS, reporter),
+    }
+}
+
+/// The new value, if there is a right one.
+fn put<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+fn unknown(key: &str, at: At, known: &[&str], reporter: &mut Reporter<'_>) {
+    let text = match did_you_mean(key, known.iter().copied()) {
+        Some(meant) => format!("unknown key {}; did you mean {meant}?", seen(key)),
+        None => format!("unknown key {}; known are {}", seen(key), known.join(", ")),
+    };
+    reporter.error(at, "", text);
+}
+
+fn time(key: &str, node: Node<'_>, rule: &DurationRule, r: &mut Reporter<'_>) -> Option<Duration> {
+    time_or_off(key, node, rule, r).flatten()
+}
+
+fn time_or_off(
+    key: &str,
+    node: Node<'_>,
+    rule: &DurationRule,
+    reporter: &mut Reporter<'_>,
+) -> Option<Option<Duration>> {
+    scalar(reporter, key, node)?.duration(rule)
+}
+
+fn size(
+    key: &str,
+    node: Node<'_>,
+    within: RangeInclusive<usize>,
+    r: &mut Reporter<'_>,
+) -> Option<usize> {
+    scalar(r, key, node)?.size(within)
+}
+
+fn count(
+    key: &str,
+    node: Node<'_>,
+    within: RangeInclusive<usize>,
+    none: Option<&str>,
+    reporter: &mut Reporter<'_>,
+) -> Option<Option<usize>> {
+    scalar(reporter, key, node)?.count(within, none)
+}
+
+fn word<T: Copy>(
+    key: &str,
+    node: Node<'_>,
+    words: &[(&str, T)],
+    r: &mut Reporter<'_>,
+) -> Option<T> {
+    scalar(r, key, node)?.word(words)
+}
+
+/// A path; empty, it would be the file's own directory.
+fn routes(mut value: Scalar<'_, '_, '_>) -> Option<PathBuf> {
+    if value.text.is_empty() {
+        return value.refuse("is no path: give sni.yaml or its directory, or remove the key");
+    }
+    Some(PathBuf::from(value.text))
+}
+
+/// The entries of a mapping; anything else is reported.
+fn mapping<'t>(
+    key: &str,
+    node: Node<'t>,
+    known: &[&str],
+    reporter: &mut Reporter<'_>,
+) -> Vec<(&'t str, At, Node<'t>)> {
+    match node.value() {
+        Value::Mapping(mapping) => mapping.entries().collect(),
+        _ => {
+            let text = format!(
+                "{} where keys are expected: {}",
+                node.seen(),
+                known.join(", ")
+            );
+            reporter.error(node.at(), key, text);
+            Vec::new()
+        }
+    }
+}
+
+fn listen(node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<Vec<ListenSpec>> {
+    let items: Vec<Node<'_>> = match node.value() {
+        Value::Sequence(list) => list.items().collect(),
+        _ => vec![node],
+    };
+    if items.is_empty() {
+        reporter.error(
+            node.at(),
+            "listen",
+            "an empty list; give at least one address",
+        );
+    }
+    let mut specs = Vec::new();
+    for item in items {
+        let Some(spec) = listen_item(item, reporter) else {
+            continue;
+        };
+        let at = item.at();
+        check_overlap(&specs, &spec, |text| reporter.error(at, "listen", text));
+        specs.push(spec);
+    }
+    (!specs.is_empty()).then_some(specs)
+}
+
+/// Two sockets cannot share an address, nor one of its addresses with a wildcard: the second
+/// `bind` would find it in use.
+pub(super) fn check_overlap(
+    specs: &[ListenSpec],
+    new: &ListenSpec,
+    mut complain: impl FnMut(String),
+) {
+    let port = new.address.port();
+    if port == 0 {
+        return;
+    }
+    for old in specs.iter().filter(|old| old.address.port() == port) {
+        let pair = [old.address, new.address];
+        let ips = pair.map(|address| address.ip().to_canonical());
+        if ips[0] == ips[1] {
+            complain(format!("{} is listed twice", new.address));
+        } else if let Some(n) = (0..2).find(|&n| takes_all_of(ips[n], ips[1 - n])) {
+            let (all, one) = (pair[n], pair[1 - n]);
+            let too = match ips {
+                [IpAddr::V6(_), IpAddr::V6(_)] | [IpAddr::V4(_), IpAddr::V4(_)] => {
+                    "takes every address"
+                }
+                _ => "takes IPv4, too",
+            };
+            complain(format!("{all} {too}; remove {one}"));
+        }
+    }
+}
+
+/// Whether a socket that listens on `all` has the family of `one`: ours are dual-stack
+/// (IPV6_V6ONLY off, ipv6(7)), so `[::]` takes IPv4 as well.
+fn takes_all_of(all: IpAddr, one: IpAddr) -> bool {
+    match all {
+        IpAddr::V6(v6) => v6.is_unspecified(),
+        IpAddr::V4(v4) => v4.is_unspecified() && one.is_ipv4(),
+    }
+}
+
+fn listen_item(item: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec> {
+    let Value::Mapping(mapping) = item.value() else {
+        return address("listen", item, reporter);
+    };
+    let (mut spec, mut proxy, mut trusted) = (None, None, None);
+    let errors = reporter.errors();
+    for (key, at, node) in mapping.entries() {
+        match key {
+            "address" => spec = address(key, node, reporter),
+            "proxy_protocol" => {
+                let words = [
+                    ("off", ProxyProtocol::Off),
+                    ("required", ProxyProtocol::Required),
+                ];
+                proxy = word(key, node, &words, reporter).map(|value| (value, node.at()));
+            }
+            "trusted" => trusted = Some((networks(key, node, reporter), node.at())),
+            key => unknown(key, at, &LISTEN, reporter),
+        }
+    }
+    if reporter.errors() > errors {
+        return None;
+    }
+    let Some(mut spec) = spec else {
+        reporter.error(item.at(), "listen", "an item without address");
+        return None;
+    };
+    match (proxy, trusted) {
+        (Some((ProxyProtocol::Required, at)), None) => {
+            let text = "required needs `trusted`: the CIDRs of those who may send a PROXY header";
+            reporter.error(at, "proxy_protocol", text);
+        }
+        (Some((ProxyProtocol::Required, _)), Some((networks, at))) => {
+            if networks.is_empty() {
+                reporter.error(at, "trusted", "an empty list trusts nobody");
+            }
+            spec.proxy_protocol = ProxyProtocol::Required;
+            spec.trusted = networks;
+        }
+        (_, Some((_, at))) => {
+            reporter.warning(at, "trusted", "no effect without proxy_protocol: required");
+        }
+        (_, None) => {}
+    }
+    Some(spec)
+}
+
+fn address(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec> {
+    let mut value = scalar(reporter, key, node)?;
+    ListenSpec::parse(value.text).map_or_else(|why| value.refuse(&why), Some)
+}
+
+fn networks(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Vec<IpNet> {
+    let items: Vec<Node<'_>> = match node.value() {
+        Value::Sequence(list) => list.items().collect(),
+        _ => vec![node],
+    };
+    let mut networks = Vec::new();
+    for item in items {
+        let Some(mut value) = scalar(reporter, key, item) else {
+            continue;
+        };
+        let text = value.text.trim();
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        match network {
+            Ok(network) if network.network() == network.addr() => networks.push(network),
+            Ok(network) => {
+                let meant = network.trunc();
+                value.refuse::<()>(&format!(
+                    "has bits set after its prefix; did you mean {meant}?"
+                ));
+            }
+            Err(_) => {
+                value.refuse::<()>("is not an address or a CIDR like 10.0.0.0/8");
+            }
+        }
+    }
+    networks
+}
+
+fn connect_ports(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ConnectPorts> {
+    port_set(key, node, reporter).map(ConnectPorts::Written)
+}
+
+/// A text with ports and ranges, or a list of such texts.
+pub(super) fn port_set(
+    key: &str,
+    node: Node<'_>,
+    reporter: &mut Reporter<'_>,
+) -> Option<crate::route::PortSet> {
+    let items: Vec<Node<'_>> = match node.value() {
+        Value::Sequence(list) => list.items().collect(),
+        _ => vec![node],
+    };
+    let mut builder = PortSetBuilder::default();
+    let errors = reporter.errors();
+    for item in items {
+        let Some(value) = scalar(reporter, key, item) else {
+            continue;
+        };
+        if let Err(error) = builder.add(value.text) {
+            let offset = match error {
+                PortError::NotAPort { at, .. } | PortError::Reversed { at, .. } => at,
+                PortError::Empty => 0,
+            };
+            reporter.error(item.inside(offset), key, error.to_string());
+        }
+    }
+    if reporter.errors() > errors {
+        return None;
+    }
+    match builder.build() {
+        Ok(set) => Some(set),
+        Err(error) => {
+            reporter.error(node.at(), key, error.to_string());
+            None
+        }
+    }
+}
+
+fn keepalive(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<Option<Keepalive>> {
+    if let Value::Text("off" | "0") = node.value() {
+        return Some(None);
+    }
+    let mut keepalive = Keepalive::default();
+    for (key, at, node) in mapping(key, node, &KEEPALIVE, reporter) {
+        match key {
+            "interval" => {
+                // The kernel counts whole seconds (tcp(7)).
+                let rule = DurationRule::on(SECOND, Duration::from_secs(32_767));
+                let interval = time(key, node, &rule, reporter);
+                if interval.is_some_and(|value| value.subsec_millis() != 0) {
+                    reporter.error(
+                        node.at(),
+                        key,
+                        format!("{} is not whole seconds", node.seen()),
+                    );
+                }
+                put(&mut keepalive.interval, interval);
+            }
+            "probes" => {
+                let probes = count(key, node, 1..=127, None, reporter).flatten();
+                put(&mut keepalive.probes, probes.map(|value| value as u32));
+            }
+            key => unknown(key, at, &KEEPALIVE, reporter),
+        }
+    }
+    Some(Some(keepalive))
+}
+
+fn limits(settings: &mut Settings, node: Node<'_>, reporter: &mut Reporter<'_>) {
+    let mut seen = Seen::default();
+    let limits = &mut settings.limits;
+    for (key, at, node) in mapping("limits", node, &LIMITS, reporter) {
+        seen.note(key, node.at());
+        match key {
+            "tunnels" => put(
+                &mut limits.tunnels,
+                count(key, node, CAP, Some("auto"), reporter),
+            ),
+            "pending_hellos" => {
+                put(
+                    &mut limits.pending_hellos,
+                    count(key, node, CAP, None, reporter).flatten(),
+                );
+            }
+            "pending_hellos_per_source" => {
+                let value = count(key, node, CAP, None, reporter).flatten();
+                put(&mut limits.pending_hellos_per_source, value);
+            }
+            "hello_memory" => {
+                put(
+                    &mut limits.hello_memory,
+                    size(key, node, 1 << 20..=64 << 30, reporter),
+                );
+            }
+            "pending_dials" => {
+                put(
+                    &mut limits.pending_dials,
+                    count(key, node, CAP, None, reporter).flatten(),
+                );
+            }
+            "per_source" => put(
+                &mut limits.per_source,
+                count(key, node, CAP, Some("off"), reporter),
+            ),
+            "per_route" => put(
+                &mut limits.per_route,
+                count(key, node, CAP, Some("off"), reporter),
+            ),
+            key => unknown(key, at, &LIMITS, reporter),
+        }
+    }
+    let (all, per_source) = (limits.pending_hellos, limits.pending_hellos_per_source);
+    if per_source > all {
+        if let Some(at) = seen.place("pending_hellos_per_source") {
+            let text = format!("{per_source} is more than pending_hellos, {all}");
+            reporter.error(at, "pending_hellos_per_source", text);
+        }
+        limits.pending_hellos_per_source = all;
+    }
+}
+
+fn reload(settings: &mut Settings, node: Node<'_>, reporter: &mut Reporter<'_>) {
+    for (key, at, node) in mapping("reload", node, &RELOAD, reporter) {
+        match key {
+            "allow_shrink" => {
+                let value = scalar(reporter, key, node).and_then(Scalar::truth);
+                if value == Some(true) {
+                    let text = "true lets a half-written file take all routes away; set it for one \
+                                reload, then remove it";
+                    reporter.warning(node.at(), key, text);
+                }
+                put(&mut settings.reload_allow_shrink, value);
+            }
+            key => unknown(key, at, &RELOAD, reporter),
+        }
+    }
+}
+
+/// What no key can know alone.
+fn relations(settings: &mut Settings, seen: &Seen, reporter: &mut Reporter<'_>) {
+    let (dial, total) = (settings.dial_timeout, settings.dial_timeout_total);
+    if dial > total {
+        let (dial, total) = (show_duration(dial), show_duration(total));
+        if let Some(at) = seen.place("dial_timeout_total") {
+            let text = format!("{total} is less than dial_timeout, {dial}");
+            reporter.error(at, "dial_timeout_total", text);
+        } else if let Some(at) = seen.place("dial_timeout") {
+            let text = format!("{dial} is more than dial_timeout_total, {total}; set that, too");
+            reporter.error(at, "dial_timeout", text);
+        }
+    }
+    let handshake = settings.hello_timeout + total;
+    let at = seen
+        .place("dial_timeout_total")
+        .or_else(|| seen.place("hello_timeout"));
+    if let (true, Some(at)) = (handshake >= HANDSHAKE, at) {
+        let text = format!(
+            "hello_timeout and dial_timeout_total come to {}; a Pulsar broker gives up after 30s",
+            show_duration(handshake)
+        );
+        reporter.warning(at, "", text);
+    }
+    if let (Some(idle), Some(at)) = (settings.idle_timeout, seen.place("idle_timeout")) {
+        short_idle(idle, at, reporter);
+    }
+    if let (true, Some(at)) = (
+        settings.limits.hello_memory < 2 * settings.max_client_hello,
+        seen.place("limits"),
+    ) {
+        reporter.error(
+            at,
+            "hello_memory",
+            "is less than one hello: twice max_client_hello",
+        );
+    }
+}
+
+/// The warning for an idle limit under which Pulsar's links do not live.
+pub(super) fn short_idle(idle: Duration, at: At, reporter: &mut Reporter<'_>) {
+    if idle < SHORT_IDLE {
+        let text = format!(
+            "{} cuts Pulsar links, which may be silent for longer; use 120s or more, or off",
+            show_duration(idle)
+        );
+        reporter.warning(at, "idle_timeout", text);
+    }
+}

@@ -1,0 +1,288 @@
+//! All files of a configuration at once: what they come to, and everything that is wrong in them.
+
+use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
+use super::hub_yaml::{self, HubYaml, check_overlap};
+use super::problem::{Collected, Problem, Reporter, Severity};
+use super::settings::{ListenSpec, Settings};
+use super::sni_yaml::{self, SniYaml};
+use super::text::{self, Decoded};
+use crate::route::RouteTable;
+use std::path::{Path, PathBuf};
+
+/// Where the files are if nobody says so.
+pub const HOME: &str = "/etc/snihub";
+
+/// The names of a routes file in a directory: ATS's, and that of FATE's guide.
+const NAMES: [&str; 2] = ["sni.yaml", "sni.config"];
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`; without it `hub.yaml` in [`HOME`] if there is one, else the defaults.
+    pub config: Option<PathBuf>,
+    /// `--routes`, a file or a directory; without it `routes` of hub.yaml, else [`HOME`].
+    pub routes: Option<PathBuf>,
+    /// `--listen`; replaces the list of hub.yaml.
+    pub listen: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Load {
+    /// `None`: at least one error.
+    pub loaded: Option<Loaded>,
+    /// Every file that took part, also when nothing was loaded: its change is worth another load.
+    pub files: FileSet,
+    /// Errors and warnings of all files, by file and line; at most [`super::MAX_SHOWN`] of each a file.
+    pub problems: Vec<Problem>,
+    /// How many errors there are, shown or not.
+    pub errors: usize,
+    /// How many warnings there are, shown or not.
+    pub warnings: usize,
+    /// The routes file that was taken, and how many entries it has, right or wrong.
+    pub routes: Option<(PathBuf, usize)>,
+}
+
+/// A configuration that can be run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Of hub.yaml and the command line.
+    pub settings: Settings,
+    /// Of sni.yaml; may be empty, which is a warning.
+    pub routes: RouteTable,
+    /// Which file the routes are from.
+    pub routes_file: PathBuf,
+}
+
+/// Reads hub.yaml and the routes. Mistakes of both are reported even where the first is wrong.
+pub fn load(sources: &Sources) -> Load {
+    load_from(sources, Path::new(HOME))
+}
+
+/// [`load`] with another directory in the place of [`HOME`].
+pub fn load_from(sources: &Sources, home: &Path) -> Load {
+    let mut loading = Loading::default();
+    let mut hub = loading.hub(sources, home);
+    loading.listen(&sources.listen, &mut hub.settings);
+    let written = sources.routes.as_deref().or(hub.routes.as_deref());
+    let taken = match (written, &sources.config) {
+        // The file that would say where they are has not been read: nothing is said of others.
+        (None, Some(_)) if hub.unread => None,
+        (written, _) => loading.routes(written.unwrap_or(home), &hub.settings),
+    };
+    loading.finish(hub.settings, taken)
+}
+
+/// Why a reload from `old` to `new` needs `reload.allow_shrink`: nothing would be left, or more
+/// than 4 routes that are also more than half are gone. A table that was empty may stay so.
+pub fn shrink(old: &RouteTable, new: &RouteTable) -> Option<String> {
+    if old.is_empty() {
+        return None;
+    }
+    if new.is_empty() {
+        return Some(format!("all {} routes would be gone", old.len()));
+    }
+    let gone = new.diff(old).removed.len();
+    (gone > 4 && gone * 2 > old.len())
+        .then(|| format!("{gone} of {} routes would be gone", old.len()))
+}
+
+/// The files so far and what is wrong in them.
+#[derive(Default)]
+struct Loading {
+    files: FileSet,
+    collected: Vec<Collected>,
+}
+
+/// A routes file that was found.
+struct Taken {
+    path: PathBuf,
+    table: Option<RouteTable>,
+    entries: usize,
+}
+
+impl Loading {
+    fn hub(&mut self, sources: &Sources, home: &Path) -> HubYaml {
+        let default = home.join("hub.yaml");
+        let path = sources.config.as_deref().unwrap_or(&default);
+        let name = path.to_string_lossy();
+        let bytes = match self.files.read(path, MAX_HUB_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_absent() && sources.config.is_none() => {
+                return HubYaml::default();
+            }
+            Err(error) => {
+                self.collected.push(text::unreadable(&name, &error));
+                return HubYaml::unread();
+            }
+        };
+        let source = match text::decode(&name, &bytes) {
+            Decoded::Text(source) => source,
+            Decoded::Wrong(collected) => {
+                self.collected.push(collected);
+                return HubYaml::unread();
+            }
+        };
+        let mut reporter = Reporter::new(&name, source);
+        let mut hub = hub_yaml::read(source, &mut reporter);
+        self.collected.push(reporter.finish());
+        let directory = path.parent().unwrap_or(Path::new(""));
+        hub.routes = hub.routes.map(|routes| directory.join(routes));
+        hub
+    }
+
+    fn listen(&mut self, flags: &[String], settings: &mut Settings) {
+        let mut specs: Vec<ListenSpec> = Vec::new();
+        for flag in flags {
+            let mut complain = |text: String| self.error("--listen", &text);
+            match ListenSpec::parse(flag) {
+                Ok(spec) => {
+                    check_overlap(&specs, &spec, complain);
+                    specs.push(spec);
+                }
+                Err(why) => complain(format!("{} {why}", super::problem::seen(flag))),
+            }
+        }
+        if !flags.is_empty() {
+            settings.listen = specs;
+        }
+    }
+
+    fn routes(&mut self, path: &Path, settings: &Settings) -> Option<Taken> {
+        let (path, bytes) = if path.is_dir() {
+            self.in_directory(path)?
+        } else {
+            let outcome = self.files.read(path, MAX_ROUTES_FILE);
+            if outcome.as_ref().is_err_and(ReadError::is_absent) {
+                // It may come back as a directory: what would be read then is looked for, too.
+                for name in NAMES {
+                    let _ = self.files.read(&path.join(name), MAX_ROUTES_FILE);
+                }
+            }
+            (path.to_owned(), self.read_or_report(path, outcome)?)
+        };
+        let name = path.to_string_lossy();
+        let source = match text::decode(&name, &bytes) {
+            Decoded::Text(source) => source,
+            Decoded::Wrong(collected) => {
+                self.collected.push(collected);
+                return Some(Taken {
+                    path: path.clone(),
+                    table: None,
+                    entries: 0,
+                });
+            }
+        };
+        let mut reporter = Reporter::new(&name, source);
+        let SniYaml {
+            table,
+            entries,
+            lists,
+        } = sni_yaml::read(&path, source, settings, &mut self.files, &mut reporter);
+        self.collected.push(reporter.finish());
+        self.collected.extend(lists);
+        Some(Taken {
+            path: path.clone(),
+            table,
+            entries,
+        })
+    }
+
+    /// FATE's guide adds sni.config beside a stock sni.yaml of comments only: the one that is not
+    /// without entries counts, also where it is wrong; two of them are one too many.
+    fn in_directory(&mut self, directory: &Path) -> Option<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        for name in NAMES {
+            let path = directory.join(name);
+            match self.files.read(&path, MAX_ROUTES_FILE) {
+                Err(error) if error.is_absent() => {}
+                outcome => {
+                    let bytes = self.read_or_report(&path, outcome)?;
+                    found.push((path, bytes));
+                }
+            }
+        }
+        let shown = directory.to_string_lossy();
+        let full = |bytes: &[u8]| match text::decode("", bytes) {
+            Decoded::Text(source) => !sni_yaml::is_without_entries(source),
+            Decoded::Wrong(_) => true,
+        };
+        match found.len() {
+            0 => {
+                let text = format!("no {} nor {} in this directory", NAMES[0], NAMES[1]);
+                self.error(&shown, &text);
+                None
+            }
+            2 if full(&found[1].1) => {
+                if full(&found[0].1) {
+                    let text = format!(
+                        "both {} and {} have entries, or should (an empty or wrong file \
+                         counts); remove one, or name one with --routes",
+                        NAMES[0], NAMES[1]
+                    );
+                    self.error(&shown, &text);
+                    return None;
+                }
+                found.pop()
+            }
+            _ => Some(found.swap_remove(0)),
+        }
+    }
+
+    fn read_or_report(
+        &mut self,
+        path: &Path,
+        outcome: Result<Vec<u8>, ReadError>,
+    ) -> Option<Vec<u8>> {
+        let shown = path.to_string_lossy();
+        match outcome {
+            Ok(bytes) => return Some(bytes),
+            Err(error) if error.is_absent() => {
+                let text = format!(
+                    "there is no such file; --routes names the routes, else sni.yaml in {HOME} is taken"
+                );
+                self.error(&shown, &text);
+            }
+            Err(error) => self.collected.push(text::unreadable(&shown, &error)),
+        }
+        None
+    }
+
+    fn error(&mut self, file: &str, text: &str) {
+        let problem = Problem::of_file(Severity::Error, file, "", text);
+        self.collected.push(Collected {
+            problems: vec![problem],
+            errors: 1,
+            warnings: 0,
+        });
+    }
+
+    fn finish(self, settings: Settings, taken: Option<Taken>) -> Load {
+        let errors = self.collected.iter().map(|each| each.errors).sum();
+        let warnings = self.collected.iter().map(|each| each.warnings).sum();
+        let mut problems: Vec<Problem> = self
+            .collected
+            .into_iter()
+            .flat_map(|each| each.problems)
+            .collect();
+        problems.sort_by_key(Problem::sort_key);
+        let routes = taken
+            .as_ref()
+            .map(|taken| (taken.path.clone(), taken.entries));
+        let loaded = taken.filter(|_| errors == 0).and_then(|taken| {
+            Some(Loaded {
+                settings,
+                routes: taken.table?,
+                routes_file: taken.path,
+            })
+        });
+        Load {
+            loaded,
+            files: self.files,
+            problems,
+            errors,
+            warnings,
+            routes,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Files into meaning: what leaves this module cannot be wrong, and what is wrong in the files
+//! leaves it as [`Problem`]s, all at once.
+//!
+//! ```text
+//! load: files --text--> yaml --hub_yaml--> Settings
+//!                            --sni_yaml--> route's constructors --> RouteTable
+//! ```
+
+mod directives;
+mod effects;
+mod files;
+mod hub_yaml;
+mod ip_list;
+mod lints;
+mod load;
+mod problem;
+mod scan_error;
+mod settings;
+mod sni_yaml;
+mod text;
+mod value;
+mod yaml;
+
+pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
+pub use load::{HOME, Load, Loaded, Sources, load, load_from, shrink};
+pub use problem::{Excerpt, MAX_SHOWN, Problem, Severity};
+pub use settings::{
+    AccessLog, Keepalive, Limits, ListenSpec, OnRouteRemoved, ProxyProtocol, Settings,
+};
+
+/// Every key of hub.yaml, nested ones as `limits.tunnels`: what the manual must speak of.
+pub fn hub_keys() -> Vec<String> {
+    let nested = [
+        ("listen", &hub_yaml::LISTEN[..]),
+        ("keepalive", &hub_yaml::KEEPALIVE),
+        ("limits", &hub_yaml::LIMITS),
+        ("reload", &hub_yaml::RELOAD),
+    ];
+    let inner = nested
+        .into_iter()
+        .flat_map(|(outer, keys)| keys.iter().map(move |key| format!("{outer}.{key}")));
+    let plain = hub_yaml::KEYS
+        .iter()
+        .chain(&hub_yaml::NOT_BUILT)
+        .map(|key| (*key).to_owned());
+    plain.chain(inner).collect()
+}
+
+/// Every key of an entry in sni.yaml.
+pub fn sni_keys() -> impl Iterator<Item = &'static str> {
+    directives::DIRECTIVES.iter().map(|(key, _)| *key)
+}
