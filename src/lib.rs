@@ -54,10 +54,19 @@
 //! `route`, `config` or `telemetry`. `tls` and `route` import no runtime. `tests/it/house.rs` holds
 //! these arrows.
 
+pub mod cli;
 pub mod config;
 pub mod net;
 pub mod peek;
+pub mod permits;
 pub mod refusal;
+pub mod reload;
 pub mod route;
+pub mod server;
+pub mod session;
+pub mod shutdown;
+pub mod snapshot;
+pub mod telemetry;
 pub mod tls;
 pub mod tunnel;
+pub mod worker;

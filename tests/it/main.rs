@@ -3,6 +3,10 @@
 mod support;
 
 mod ats_replay;
+mod bounds;
+mod broken_files;
+mod config_faults;
+mod explain;
 mod hello_bounds;
 mod hello_conformance;
 mod hello_extensions;
@@ -11,5 +15,10 @@ mod hello_oracles;
 mod hello_records;
 mod hello_segmentation;
 mod hello_structure;
+mod in_process;
+mod log_reader;
+mod manuals;
 mod net;
+mod outcomes;
+mod shutdown;
 mod tunnel;

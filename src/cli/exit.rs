@@ -1,0 +1,130 @@
+//! How commands end: sysexits(3) codes, and output that survives a closed pipe.
+
+use crate::config::{Problem, Severity};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// 0
+    Ok,
+    /// 1: the answer is no.
+    No,
+    /// 64, EX_USAGE: the command line is wrong.
+    Usage,
+    /// 71, EX_OSERR: the system would not.
+    System,
+    /// 77, EX_NOPERM: permission denied.
+    Permission,
+    /// 78, EX_CONFIG: a file is wrong.
+    Config,
+    /// 130: ended by Ctrl-C before there was an answer (128 + SIGINT, as shells count).
+    Interrupted,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::No => 1,
+            Exit::Usage => 64,
+            Exit::System => 71,
+            Exit::Permission => 77,
+            Exit::Config => 78,
+            Exit::Interrupted => 130,
+        }
+    }
+
+    /// What files with these problems come to; warnings count if `strict`.
+    pub(super) fn of_problems(problems: &[Problem], strict: bool) -> Exit {
+        let counts = |problem: &&Problem| strict || problem.severity == Severity::Error;
+        let mut counted = problems.iter().filter(counts).peekable();
+        if counted.peek().is_none() {
+            return Exit::Ok;
+        }
+        let counted: Vec<_> = counted.collect();
+        if counted.iter().any(|problem| problem.denied) {
+            Exit::Permission
+        } else if counted.iter().all(|problem| problem.file.starts_with("--")) {
+            // A flag's value, such as --listen's.
+            Exit::Usage
+        } else {
+            Exit::Config
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Prints files' problems to stderr, errors after warnings so that they stand last on a screen.
+pub(super) fn problems(problems: &[Problem]) -> Exit {
+    let mut text = String::new();
+    for severity in [Severity::Warning, Severity::Error] {
+        for problem in problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+        {
+            text.push_str(&format!("{problem}\n"));
+        }
+    }
+    complain(&text);
+    Exit::of_problems(problems, false)
+}
+
+/// Prints what the system would not do to stderr.
+pub(super) fn system(what: &str, error: &io::Error) -> Exit {
+    complain(&format!("{what}: {error}\n"));
+    if error.kind() == ErrorKind::PermissionDenied {
+        Exit::Permission
+    } else {
+        Exit::System
+    }
+}
+
+/// Prints a command's answer to stdout. Rust ignores SIGPIPE, so a reader that left (`| head`)
+/// shows as an error here; it has what it wanted, and `exit` stands.
+pub(super) fn answer(text: &dyn Display, exit: Exit) -> Exit {
+    let mut stdout = io::stdout().lock();
+    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => system("cannot write", &error),
+        _ => exit,
+    }
+}
+
+/// There is nobody left to tell if stderr fails.
+pub(super) fn complain(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permission_goes_before_configuration() {
+        let error = Problem::of_file(Severity::Error, "f", "", "x");
+        let warning = Problem::of_file(Severity::Warning, "f", "", "x");
+        let denied = Problem {
+            denied: true,
+            ..error.clone()
+        };
+        assert_eq!(Exit::of_problems(&[], true), Exit::Ok);
+        assert_eq!(
+            Exit::of_problems(std::slice::from_ref(&warning), false),
+            Exit::Ok
+        );
+        assert_eq!(Exit::of_problems(&[warning], true), Exit::Config);
+        assert_eq!(
+            Exit::of_problems(std::slice::from_ref(&error), false),
+            Exit::Config
+        );
+        assert_eq!(Exit::of_problems(&[error, denied], false), Exit::Permission);
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: one file per subcommand; decides nothing.
+
+mod check;
+mod exit;
+mod explain;
+mod run;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use std::process::ExitCode;
+
+/// A hub for stars of TLS brokers: reads the server name, picks the route, passes the bytes on.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Exit codes: 0 well; 1 the answer is no; 64 wrong usage; 71 the system would not; 77 permission
+denied; 78 a file is wrong; 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    Explain(explain::Args),
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => match cli.command {
+            Command::Run(args) => run::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Explain(args) => explain::run(args),
+        },
+        Err(error) => usage(&error),
+    };
+    exit.into()
+}
+
+/// clap's own code for wrong usage is 2; sysexits has 64 for it.
+fn usage(error: &clap::Error) -> Exit {
+    // A closed pipe is nobody to tell.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+        _ => Exit::Usage,
+    }
+}
+
+/// Which files.
+#[derive(Debug, Clone, clap::Args)]
+struct Files {
+    /// hub.yaml [default: /etc/snihub/hub.yaml if it is there, else the built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// sni.yaml, or the directory with sni.yaml or sni.config in it [default: `routes` of hub.yaml,
+    /// else /etc/snihub]
+    #[arg(long, value_name = "PATH")]
+    routes: Option<std::path::PathBuf>,
+}
+
+impl Files {
+    fn sources(self) -> crate::config::Sources {
+        let Files { config, routes } = self;
+        crate::config::Sources {
+            config,
+            routes,
+            listen: Vec::new(),
+        }
+    }
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_64_and_help_is_0() {
+        let exit = |args: &[&str]| {
+            Cli::try_parse_from(args)
+                .map_err(|error| usage(&error))
+                .err()
+        };
+        assert_eq!(exit(&["snihub", "--help"]), Some(Exit::Ok));
+        assert_eq!(exit(&["snihub", "check", "--help"]), Some(Exit::Ok));
+        for wrong in [
+            &["snihub"][..],
+            &["snihub", "chek"],
+            &["snihub", "check", "--format", "xml"],
+            &["snihub", "explain"],
+            &["snihub", "explain", "a.org", "--no-sni"],
+            &["snihub", "explain", "a.org", "--port", "0"],
+        ] {
+            assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `snihub run`: the daemon.
+
+use super::Files;
+use super::exit::{self, Exit};
+use crate::config::{self, AccessLog, Load, Severity, Sources};
+use crate::net::ListenError;
+use crate::server::{self, StartError};
+use crate::shutdown::Requests;
+use crate::telemetry;
+use tracing::level_filters::LevelFilter;
+use tracing::warn;
+
+/// Runs the hub until SIGTERM (drains), a second SIGTERM (ends at once). SIGHUP reloads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  snihub run                                    /etc/snihub/hub.yaml, /etc/snihub/sni.yaml, port 443
+  snihub run --routes sni.yaml --listen :8443   a table alone, nothing to configure
+  snihub check --routes sni.yaml                what `run` would say of these files
+
+A changed file is taken within a second; a broken one changes nothing and is reported.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    files: Files,
+    /// Address to listen on, in place of the file's list; may be given several times: 0.0.0.0:443, [::]:443, :443
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Least severe lines to log
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug"])]
+    log_level: String,
+}
+
+/// Runs the command.
+pub(super) fn run(args: Args) -> Exit {
+    let sources = Sources {
+        listen: args.listen,
+        ..args.files.sources()
+    };
+    let Load {
+        loaded,
+        files,
+        problems,
+        ..
+    } = config::load(&sources);
+    let Some(loaded) = loaded else {
+        return exit::problems(&problems);
+    };
+    let level = args.log_level.parse().unwrap_or(LevelFilter::INFO);
+    let _log = telemetry::init_log(loaded.settings.access_log == AccessLog::Json, level);
+    for warning in problems.iter().filter(|p| p.severity == Severity::Warning) {
+        warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::system("cannot start", &error),
+    };
+    runtime.block_on(async {
+        let requests = match Requests::from_signals() {
+            Ok(requests) => requests,
+            Err(error) => return exit::system("cannot install signal handlers", &error),
+        };
+        match server::run(sources, loaded, files, requests, |_| {}).await {
+            Ok(()) => Exit::Ok,
+            Err(error) => not_started(&error),
+        }
+    })
+}
+
+/// Why the hub did not start, where the operator looks: stderr, beside the log.
+fn not_started(error: &StartError) -> Exit {
+    let exit = match error {
+        StartError::Listen(ListenError::NotPermitted(_)) => Exit::Permission,
+        StartError::Listen(_)
+        | StartError::Thread(_)
+        | StartError::Worker
+        | StartError::WorkersGone => Exit::System,
+    };
+    eprintln!("snihub: {error}");
+    exit
+}

@@ -1,0 +1,402 @@
+//! Notice, load, validate, swap; or keep what is in force and say why.
+//!
+//! All files that took part (hub.yaml, the routes, every `"@file"`, link targets) are watched
+//! through their directories and directly, and stat-ed every half second besides: a bind-mounted
+//! file reports nothing to its directory, and a watch can be lost. They are read again only when
+//! the writer is done (close or rename), used only when two hashes agree, and swapped as one
+//! snapshot.
+
+use crate::config::{
+    self, AccessLog, Load, Loaded, OnRouteRemoved, Problem, Settings, Severity, Sources,
+};
+use crate::net::Resolver;
+use crate::route::RouteTable;
+use crate::server::Hub;
+use crate::snapshot::Snapshot;
+use crate::telemetry;
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+/// How often the files are stat-ed.
+pub const POLL: Duration = Duration::from_millis(500);
+/// Between the two hashes that must agree.
+const SETTLE: Duration = Duration::from_millis(30);
+/// A file that was written this lately is left alone, unless its writer was seen to be done.
+const WRITING: Duration = Duration::from_secs(1);
+/// A writer that was seen and has not closed the file after this long has forgotten it.
+const WRITER_GONE: Duration = Duration::from_secs(10);
+/// At most so many names of each kind in the line about a difference.
+const NAMED: usize = 20;
+
+/// What became of a reload.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The files say what is in force already.
+    Unchanged,
+    /// A new generation is in force.
+    Live(Arc<Snapshot>),
+    /// Nothing changed; these are the reasons.
+    Refused(Vec<Problem>),
+    /// The files keep changing under our eyes; tried again at the next look.
+    Unsettled,
+}
+
+/// Keeps the configuration in force and the files it came from.
+#[derive(Debug)]
+pub struct Reloader {
+    sources: Sources,
+    files: config::FileSet,
+    current: Arc<Snapshot>,
+    /// The last attempt found the files changing.
+    unsettled: bool,
+}
+
+impl Reloader {
+    /// Begins with what the hub was started with.
+    pub fn new(sources: Sources, files: config::FileSet, current: Arc<Snapshot>) -> Reloader {
+        Reloader {
+            sources,
+            files,
+            current,
+            unsettled: false,
+        }
+    }
+
+    /// The generation in force.
+    pub fn current(&self) -> &Arc<Snapshot> {
+        &self.current
+    }
+
+    /// The files that took part in the last load, good or bad.
+    pub fn files(&self) -> &config::FileSet {
+        &self.files
+    }
+
+    /// Whether a file is not what it was when it was last read.
+    pub fn changed(&mut self) -> bool {
+        self.files.changed()
+    }
+
+    /// Reads and judges the files; swaps nothing that is not whole and right.
+    pub async fn attempt(&mut self) -> Verdict {
+        let sources = self.sources.clone();
+        let load = move || {
+            let load = config::load(&sources);
+            std::thread::sleep(SETTLE);
+            let settled = load.files.hash_now() == load.files.loaded_hash();
+            (load, settled)
+        };
+        let Ok((load, settled)) = tokio::task::spawn_blocking(load).await else {
+            error!("loading the configuration panicked: the old one stays in force");
+            return Verdict::Unsettled;
+        };
+        let Load {
+            loaded,
+            files,
+            problems,
+            ..
+        } = load;
+        if !settled {
+            return Verdict::Unsettled;
+        }
+        self.files = files;
+        let Some(Loaded {
+            settings,
+            mut routes,
+            routes_file,
+        }) = loaded
+        else {
+            return Verdict::Refused(problems);
+        };
+        let shrunk = config::shrink(&self.current.routes, &routes);
+        if let Some(reason) = shrunk.filter(|_| !settings.reload_allow_shrink) {
+            let file = routes_file.to_string_lossy();
+            let text = format!(
+                "{reason}; set reload: {{allow_shrink: true}} in hub.yaml if that is meant"
+            );
+            return Verdict::Refused(vec![Problem::of_file(Severity::Error, &file, "sni", text)]);
+        }
+        for warning in problems.iter().filter(|p| p.severity == Severity::Warning) {
+            warn!("{warning}");
+        }
+        let settings = keep_fixed(settings, &self.current.settings);
+        routes.adopt(&self.current.routes);
+        let same_routes = tell_difference(&routes, &self.current.routes);
+        if same_routes && settings == self.current.settings {
+            return Verdict::Unchanged;
+        }
+        let generation = self.current.generation + 1;
+        self.current = Arc::new(Snapshot {
+            generation,
+            settings,
+            routes,
+        });
+        Verdict::Live(Arc::clone(&self.current))
+    }
+
+    /// Reloads once and tells the hub and the log.
+    pub async fn reload(&mut self, hub: &Hub) -> Verdict {
+        let began = Instant::now();
+        let verdict = self.attempt().await;
+        match &verdict {
+            Verdict::Live(snapshot) => {
+                telemetry::set_log_json(snapshot.settings.access_log == AccessLog::Json);
+                hub.publish(
+                    snapshot,
+                    snapshot.settings.on_route_removed == OnRouteRemoved::Close,
+                );
+                info!(
+                    generation = snapshot.generation,
+                    routes = snapshot.routes.len(),
+                    took_ms = began.elapsed().as_millis() as u64,
+                    "reloaded"
+                );
+            }
+            Verdict::Unchanged => info!("reload: nothing changed"),
+            // Once, however fast they change.
+            Verdict::Unsettled if self.unsettled => {}
+            Verdict::Unsettled => info!("reload: the files are still being written"),
+            Verdict::Refused(problems) => {
+                for problem in problems {
+                    match problem.severity {
+                        Severity::Error => error!("{problem}"),
+                        Severity::Warning => warn!("{problem}"),
+                    }
+                }
+                error!(
+                    generation = self.current.generation,
+                    "reload refused: the old configuration stays in force; `snihub check` shows the same"
+                );
+            }
+        }
+        self.unsettled = matches!(verdict, Verdict::Unsettled);
+        verdict
+    }
+}
+
+/// Reloads whenever a file changed or `asked` says so; for as long as it is polled.
+pub async fn watch(
+    reloader: &mut Reloader,
+    resolver: &Resolver,
+    hub: &Hub,
+    asked: &mut mpsc::Receiver<()>,
+) {
+    let (mut watching, mut seen) = Watching::new();
+    watching.follow(reloader.files(), resolver);
+    let mut writers = Writers::default();
+    let mut wanted = false;
+    loop {
+        tokio::select! {
+            Some(seen) = seen.recv() => writers.note(seen, reloader.files()),
+            Some(()) = asked.recv() => {
+                wanted = true;
+                if let Some(file) = writers.unfinished(reloader.files()) {
+                    info!("reload: waits, {} is still being written", file.display());
+                }
+            }
+            () = tokio::time::sleep(POLL) => {}
+        }
+        refresh(resolver);
+        if !reloader.changed() {
+            // What was seen is about a write that is in force already; it vouches for no later one.
+            writers.forget();
+            if !wanted {
+                continue;
+            }
+        } else if writers.unfinished(reloader.files()).is_some() {
+            continue;
+        }
+        wanted = false;
+        writers.forget();
+        reloader.reload(hub).await;
+        watching.follow(reloader.files(), resolver);
+    }
+}
+
+/// Which files are whole, as far as their writers can be seen: a table cut in the middle of a line
+/// may be a valid one.
+#[derive(Debug, Default)]
+struct Writers {
+    /// Written and not closed since, and when last.
+    open: BTreeMap<PathBuf, Instant>,
+    /// Closed after writing, or renamed into place.
+    done: BTreeSet<PathBuf>,
+    /// A link was put in place: a ConfigMap's `..data`, which moves whole files.
+    all_done: bool,
+}
+
+impl Writers {
+    fn note(&mut self, seen: Seen, files: &config::FileSet) {
+        for path in seen.paths {
+            if files.paths().any(|file| file == path) {
+                if seen.what == What::Written {
+                    self.done.remove(&path);
+                    self.open.insert(path, Instant::now());
+                } else {
+                    self.open.remove(&path);
+                    self.done.insert(path);
+                }
+            } else if seen.what == What::Moved && path.is_symlink() {
+                self.all_done = true;
+            }
+        }
+    }
+
+    /// A file whose writer may not be done: seen writing and not yet closing, or (where nothing was
+    /// seen) written within the last second.
+    fn unfinished<'f>(&self, files: &'f config::FileSet) -> Option<&'f Path> {
+        files.paths().find(|&path| match self.open.get(path) {
+            Some(last) => last.elapsed() < WRITER_GONE,
+            None => !self.all_done && !self.done.contains(path) && written_lately(path),
+        })
+    }
+
+    /// Lets go of what was seen, but for those who still write.
+    fn forget(&mut self) {
+        self.done.clear();
+        self.all_done = false;
+        self.open.retain(|_, last| last.elapsed() < WRITER_GONE);
+    }
+}
+
+/// A time in the future is a clock's fault and no reason to wait.
+fn written_lately(path: &Path) -> bool {
+    let written = std::fs::metadata(path).and_then(|meta| meta.modified());
+    written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < WRITING))
+}
+
+/// Something that happened to files.
+#[derive(Debug)]
+struct Seen {
+    what: What,
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Written,
+    Closed,
+    Moved,
+}
+
+/// The inotify watches. Where there are none (limit reached, no inotify), the poll remains.
+struct Watching {
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Watching {
+    /// With what happens to the files from now on.
+    fn new() -> (Watching, mpsc::Receiver<Seen>) {
+        let (tell, seen) = mpsc::channel(1024);
+        let heard = move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return };
+            let what = match event.kind {
+                EventKind::Modify(ModifyKind::Data(_)) => What::Written,
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => What::Closed,
+                EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => {
+                    What::Moved
+                }
+                // Reads, our own among them; what is gone, which the poll sees.
+                _ => return,
+            };
+            // A full queue is no loss: the poll sees what changed.
+            drop(tell.try_send(Seen {
+                what,
+                paths: event.paths,
+            }));
+        };
+        let watcher = notify::recommended_watcher(heard)
+            .inspect_err(|error| warn!(%error, "no file watcher: changes are seen by polling"))
+            .ok();
+        (
+            Watching {
+                watcher,
+                watched: BTreeSet::new(),
+            },
+            seen,
+        )
+    }
+
+    /// Watches the files and their directories, and lets go of others. A file is watched anew
+    /// each time: a rename has put another inode in its place.
+    fn follow(&mut self, files: &config::FileSet, resolver: &Resolver) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let system = resolver.files();
+        let mut wanted = files.directories();
+        wanted.extend(files.paths().map(Path::to_owned));
+        for path in [system.hosts, system.resolv_conf] {
+            wanted.extend(path.parent().map(Path::to_owned));
+            wanted.insert(path);
+        }
+        for gone in self.watched.difference(&wanted) {
+            drop(watcher.unwatch(gone));
+        }
+        for path in &wanted {
+            if !self.watched.contains(path) || path.is_file() {
+                // Not there yet, or no watches left: the poll sees it.
+                drop(watcher.watch(path, RecursiveMode::NonRecursive));
+            }
+        }
+        self.watched = wanted;
+    }
+}
+
+/// Takes over a changed hosts file or resolv.conf, and says so.
+fn refresh(resolver: &Resolver) {
+    let Some(refreshed) = resolver.refresh_if_changed() else {
+        return;
+    };
+    for problem in &refreshed.problems {
+        warn!("{problem}");
+    }
+    if refreshed.hosts || refreshed.resolv_conf {
+        info!(
+            hosts = refreshed.hosts,
+            resolv_conf = refreshed.resolv_conf,
+            "resolver refreshed"
+        );
+    }
+}
+
+/// Keys that only a new process can change keep their old value, and the operator is told.
+fn keep_fixed(mut new: Settings, old: &Settings) -> Settings {
+    if new.listen != old.listen {
+        warn!("listen has changed: needs an upgrade (or a restart); the old addresses stay");
+        new.listen.clone_from(&old.listen);
+    }
+    if new.workers != old.workers {
+        warn!("workers has changed: needs an upgrade (or a restart)");
+        new.workers = old.workers;
+    }
+    new
+}
+
+/// Logs what differs; true if nothing does.
+fn tell_difference(new: &RouteTable, old: &RouteTable) -> bool {
+    let diff = new.diff(old);
+    for (sign, ids) in [
+        ("+", &diff.added),
+        ("-", &diff.removed),
+        ("~", &diff.changed),
+    ] {
+        for id in ids.iter().take(NAMED) {
+            info!("route {sign} {id}");
+        }
+        if ids.len() > NAMED {
+            info!("route {sign} and {} more", ids.len() - NAMED);
+        }
+    }
+    if diff.reordered {
+        info!("routes stand in another order: the first that takes a name wins");
+    }
+    diff.is_empty()
+}

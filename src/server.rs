@@ -1,0 +1,324 @@
+//! The whole hub: listeners, workers, and the control thread that looks after them.
+//!
+//! The control thread is the caller's: it resolves names, notices changed files, reloads, and
+//! hears the signals. Workers only move bytes.
+
+use crate::config::{FileSet, Loaded, ProxyProtocol, Settings, Sources};
+use crate::net::listener::{self, ListenError};
+use crate::net::preface::HelloMemory;
+use crate::net::proxy_protocol::Trusted;
+use crate::net::resolve::{ResolveClient, Resolver, ResolverFiles};
+use crate::permits::{self, Permits};
+use crate::reload::{self, Reloader};
+use crate::shutdown::{self, Requests};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Counters, Totals};
+use crate::tunnel::{self, SpliceMode};
+use crate::worker::{self, Command, Door, Inbound, Shared, keepalive};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+/// Why the hub does not run.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener could not be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A thread could not be started.
+    #[error("cannot start a worker thread: {0}")]
+    Thread(io::Error),
+    /// A thread started, but found no descriptors or memory for its runtime.
+    #[error("a worker thread cannot run, for want of descriptors or memory; the log says which")]
+    Worker,
+    /// All workers have ended by themselves, as the log says.
+    #[error("all workers have ended by themselves; the log says why")]
+    WorkersGone,
+}
+
+/// A running hub.
+#[derive(Debug)]
+pub struct Hub {
+    doors: Vec<Door>,
+    /// Workers that have not ended.
+    running: watch::Sender<usize>,
+    counters: Vec<Arc<Counters>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Hub {
+    /// Opens the listeners and starts the workers, each in the caller's tracing dispatcher.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing keeps running then.
+    pub fn start(
+        snapshot: &Arc<Snapshot>,
+        resolver: ResolveClient,
+        splice: SpliceMode,
+        nofile: usize,
+    ) -> Result<Hub, StartError> {
+        let settings = &snapshot.settings;
+        let workers = workers(settings);
+        let (mut sockets, inbounds) = listen(settings, workers)?;
+        let addresses: Vec<_> = inbounds.iter().map(|inbound| inbound.local).collect();
+        let shared = Arc::new(Shared {
+            permits: Permits::default(),
+            resolver,
+            hello_memory: HelloMemory::new(settings.limits.hello_memory),
+            own: addresses.clone().into(),
+            nofile,
+        });
+        let (doors, orders): (Vec<_>, Vec<_>) = (0..workers)
+            .map(|_| {
+                let (commands, orders) = mpsc::unbounded_channel();
+                (
+                    Door {
+                        commands,
+                        sessions: Arc::new(AtomicUsize::new(0)),
+                    },
+                    orders,
+                )
+            })
+            .unzip();
+        let (running, _) = watch::channel(0);
+        let mut hub = Hub {
+            doors,
+            running,
+            counters: Vec::new(),
+            addresses,
+        };
+        let (ready, told) = std::sync::mpsc::channel();
+        for (index, commands) in orders.into_iter().enumerate() {
+            let counters = Arc::<Counters>::default();
+            hub.counters.push(Arc::clone(&counters));
+            let start = worker::Start {
+                index,
+                listeners: std::mem::take(&mut sockets[index]),
+                snapshot: Arc::clone(snapshot),
+                shared: Arc::clone(&shared),
+                commands,
+                doors: hub.doors.clone(),
+                counters,
+                splice,
+                ready: ready.clone(),
+            };
+            spawn(start, hub.running.clone()).map_err(StartError::Thread)?;
+        }
+        drop(ready);
+        // Only then do they accept: a fast worker's first clients could else take the descriptors
+        // that a slow one needs to run.
+        if told.iter().take(workers).count() < workers {
+            return Err(StartError::Worker);
+        }
+        hub.order(|| Command::Accept);
+        for inbound in &inbounds {
+            info!(
+                proxy_protocol = if inbound.proxy.is_some() {
+                    "required"
+                } else {
+                    "off"
+                },
+                "listening on {}", inbound.local
+            );
+        }
+        Ok(hub)
+    }
+
+    /// The addresses listened on, with their real ports, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Puts a new generation into force; with `retire` tunnels that it no longer allows are closed.
+    pub fn publish(&self, snapshot: &Arc<Snapshot>, retire: bool) {
+        self.order(|| Command::Publish(Arc::clone(snapshot), retire));
+    }
+
+    /// Stops accepting and begins to close what stands, evenly over `over`.
+    pub fn drain(&self, over: Duration) {
+        self.order(|| Command::Drain(over));
+    }
+
+    /// Ends everything at once.
+    pub fn kill(&self) {
+        self.order(|| Command::Kill);
+    }
+
+    /// Waits until every worker has ended, told to or not.
+    pub async fn ended(&self) {
+        // Cannot fail: `self` holds a sender.
+        let _ = self
+            .running
+            .subscribe()
+            .wait_for(|running| *running == 0)
+            .await;
+    }
+
+    /// Sessions of any state at this moment.
+    pub fn sessions(&self) -> usize {
+        self.doors
+            .iter()
+            .map(|door| door.sessions.load(Relaxed))
+            .sum()
+    }
+
+    /// What was counted since the start.
+    pub fn totals(&self) -> Totals {
+        Totals::of(self.counters.iter().map(AsRef::as_ref))
+    }
+
+    fn order(&self, command: impl Fn() -> Command) {
+        for door in &self.doors {
+            // A shut door is a worker that has ended.
+            drop(door.commands.send(command()));
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs the hub from `loaded` until `requests` ask it to stop, reloading as files change; this
+/// thread is its control thread. `ready` is told once, when the hub accepts.
+///
+/// # Errors
+/// [`StartError`]: before anything runs, or because nothing runs any more.
+pub async fn run(
+    sources: Sources,
+    loaded: Loaded,
+    files: FileSet,
+    mut requests: Requests,
+    ready: impl FnOnce(&Hub),
+) -> Result<(), StartError> {
+    let nofile = permits::raise_nofile();
+    let Loaded {
+        settings,
+        routes,
+        routes_file,
+    } = loaded;
+    let snapshot = Arc::new(Snapshot {
+        generation: 1,
+        settings,
+        routes,
+    });
+    let splice = tunnel::self_test();
+    let (resolver, broken) = Resolver::open(ResolverFiles::default());
+    broken.iter().for_each(|problem| warn!("{problem}"));
+    let (resolve, answering) = resolver.serve();
+    tokio::spawn(answering);
+    tell_sums(&snapshot.settings, nofile, splice);
+    info!(
+        routes = snapshot.routes.len(),
+        "routes are those of {}",
+        routes_file.display()
+    );
+    let hub = Hub::start(&snapshot, resolve, splice, nofile)?;
+    if snapshot.routes.is_empty() {
+        warn!("no routes: every client is refused until sni.yaml has one");
+    }
+    ready(&hub);
+    let mut reloader = Reloader::new(sources, files, snapshot);
+    tokio::select! {
+        () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload) => {}
+        () = hub.ended() => {
+            return Err(StartError::WorkersGone);
+        }
+        Some(()) = requests.stop.recv() => {}
+    }
+    let grace = reloader.current().settings.drain;
+    shutdown::wind_down(&hub, grace, &mut requests.stop).await;
+    Ok(())
+}
+
+/// The sums an operator checks a limit against, once.
+fn tell_sums(settings: &Settings, nofile: usize, splice: SpliceMode) {
+    let relay = match splice {
+        SpliceMode::Splice => "splice",
+        SpliceMode::Copy(why) => {
+            warn!(why, "splice(2) is not to be had here: bytes are copied");
+            "copy"
+        }
+    };
+    let fitting = permits::tunnels_for(nofile);
+    let tunnels = settings.limits.tunnels.unwrap_or(fitting);
+    if tunnels > fitting {
+        warn!(
+            "limits.tunnels is {tunnels}, and {nofile} descriptors (RLIMIT_NOFILE) are enough for {fitting}: \
+             raise LimitNOFILE, or accepting will pause before the limit is reached"
+        );
+    }
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        workers = workers(settings),
+        descriptors = nofile,
+        tunnels,
+        hello_memory = settings.limits.hello_memory,
+        relay,
+        "starting"
+    );
+}
+
+/// As configured, else one per available CPU.
+fn workers(settings: &Settings) -> usize {
+    let available = || std::thread::available_parallelism().map_or(1, Into::into);
+    settings.workers.unwrap_or_else(available)
+}
+
+type Sockets = Vec<Vec<(std::net::TcpListener, Arc<Inbound>)>>;
+
+/// One socket per worker and address, all on one port per address.
+fn listen(
+    settings: &Settings,
+    workers: usize,
+) -> Result<(Sockets, Vec<Arc<Inbound>>), ListenError> {
+    let mut sockets: Sockets = (0..workers).map(|_| Vec::new()).collect();
+    let mut inbounds = Vec::new();
+    for spec in &settings.listen {
+        let group = listener::bind_per_worker(spec.address, workers, keepalive(settings))?;
+        let proxy = match spec.proxy_protocol {
+            ProxyProtocol::Required => Some(Arc::new(Trusted::new(spec.trusted.clone()))),
+            ProxyProtocol::Off => None,
+        };
+        let local = group[0].local_addr().unwrap_or(spec.address);
+        let inbound = Arc::new(Inbound { local, proxy });
+        for (sockets, socket) in sockets.iter_mut().zip(group) {
+            sockets.push((socket, Arc::clone(&inbound)));
+        }
+        inbounds.push(inbound);
+    }
+    Ok((sockets, inbounds))
+}
+
+/// Starts a worker on a thread of its own; `running` counts it until it has ended.
+fn spawn(start: worker::Start, running: watch::Sender<usize>) -> io::Result<()> {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    let counted = Counted(running);
+    counted.0.send_modify(|running| *running += 1);
+    let name = format!("worker-{}", start.index);
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _counted = counted;
+        tracing::dispatcher::with_default(&dispatch, || {
+            if let Err(error) = worker::run(start) {
+                error!(%error, "a worker cannot run");
+            }
+        });
+    })?;
+    Ok(())
+}
+
+/// Counts a worker off when its thread ends, also by a panic.
+struct Counted(watch::Sender<usize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}

@@ -1,0 +1,263 @@
+//! One connection's story: accept, peek, decide, dial, tunnel, record.
+
+use crate::net::dial;
+use crate::net::proxy_protocol::ProxyHeader;
+use crate::net::{Endpoints, SourceKey, farewell, farewell_in_passing};
+use crate::peek::{self, PeekFailed, Peeked};
+use crate::permits::{Held, Share};
+use crate::refusal::Refusal;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Outcome;
+use crate::tls::Alert;
+use crate::tunnel::{self, Handle, Limits};
+use crate::worker::{Decided, Inbound, Live, Place, Worker};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// A connection that was just accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The client's socket, registered with this worker.
+    pub stream: TcpStream,
+    /// Both ends, canonical.
+    pub endpoints: Endpoints,
+    /// The listener it came by.
+    pub inbound: Arc<Inbound>,
+    /// When; the hello's deadline counts from here.
+    pub at: Instant,
+    /// Its place among the pending hellos.
+    pub pending: Held,
+}
+
+/// Carries one connection to its end. The record is told here or, if this future is dropped or
+/// panics, when `live` is dropped.
+pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live) {
+    // In a box of its own: what the hello and the dial need is not kept while the tunnel stands.
+    let established = Box::pin(establish(&worker, accepted, &live)).await;
+    match established {
+        Ok(standing) => {
+            let Standing {
+                client,
+                upstream,
+                limits,
+                why,
+                shares: _shares,
+            } = standing;
+            let handle = Handle::new();
+            let pools = Rc::clone(worker.pools());
+            // From here on whatever goes wrong, a panic included, is a RST for both.
+            let relaying = tunnel::relay(client, upstream, limits, pools, Rc::clone(&handle));
+            live.stand(why, handle);
+            let transfer = relaying.await;
+            live.close(Outcome::Ended(transfer.ended));
+        }
+        Err(Declined { outcome, client }) => {
+            let alert = match &outcome {
+                Outcome::Refused(Refusal::ClientLeft) => return live.close(outcome),
+                Outcome::Refused(refusal) => refusal.alert(),
+                Outcome::DialFailed(_) | Outcome::Ended(_) => Some(Alert::InternalError),
+            };
+            live.close(outcome);
+            let record = alert.map(Alert::record);
+            let last_words = record.as_ref().map_or(&[][..], |record| &record[..]);
+            match worker.permits().farewell(&worker.caps()) {
+                Some(_lingering) => farewell(client, last_words).await,
+                None => farewell_in_passing(&client, last_words),
+            }
+        }
+    }
+}
+
+/// Both sockets, ready to be relayed.
+struct Standing {
+    client: TcpStream,
+    upstream: TcpStream,
+    limits: Limits,
+    why: Decided,
+    shares: Shares,
+}
+
+/// No tunnel: why, and the client's socket to say so.
+struct Declined {
+    outcome: Outcome,
+    client: TcpStream,
+}
+
+/// What a tunnel holds of the caps by source and by route.
+type Shares = (Option<Share<SourceKey>>, Option<Share<Arc<str>>>);
+
+async fn establish(
+    worker: &Rc<Worker>,
+    accepted: Accepted,
+    live: &Live,
+) -> Result<Standing, Declined> {
+    let snapshot = worker.snapshot();
+    let (peeked, pending) = read_hello(worker, &snapshot, accepted, live).await?;
+    let Peeked {
+        hello,
+        preface,
+        endpoints,
+        proxy_port,
+        stream: client,
+    } = peeked;
+
+    let place = Place {
+        name: hello.server_name.map(Box::new),
+        source: endpoints.client.ip(),
+        inbound_port: endpoints.local.port(),
+        proxy_port,
+    };
+    let received = preface.as_bytes().len() as u64;
+    live.record()
+        .hello(endpoints, place.name.as_deref(), received);
+    if let Some(party) = snapshot.routes.party_of(place.source) {
+        live.record().party(&party.id);
+    }
+    let decision = match snapshot.routes.decide(&place.query()) {
+        Ok(decision) => decision,
+        Err(denied) => {
+            if let Some(route) = denied.route {
+                live.record().route(&route.id);
+            }
+            return Err(refused(denied.refusal, client));
+        }
+    };
+    let route = Arc::clone(decision.route);
+    let target = decision.target;
+    live.record().route(&route.id);
+    live.record().target(&target);
+    let shares = match take_shares(worker, &snapshot, place.source, &route.id) {
+        Ok(shares) => shares,
+        Err(refusal) => return Err(refused(refusal, client)),
+    };
+
+    let options = worker.dial_options(&snapshot.settings, &route);
+    let limits = worker.tunnel_limits(&snapshot.settings, &route);
+    let generation = snapshot.generation;
+    drop(snapshot);
+    let header = route
+        .send_proxy
+        .map(|version| ProxyHeader { version, endpoints });
+    let dialing = worker.permits().dials.take();
+    let dialed = tokio::select! {
+        dialed = dial::dial(&target, worker.resolver(), &options, header, preface) => dialed,
+        // RST: nobody waits for this upstream any more. (A FIN is no farewell: the client may be
+        // done with sending and still listen.)
+        _ = client.ready(Interest::ERROR) => {
+            return Err(refused(Refusal::ClientLeft, client));
+        }
+    };
+    // Until here the source counts as one that keeps the hub waiting: else one source, and one
+    // party that is down, could take up all pending dials.
+    drop((dialing, pending));
+    let upstream = match dialed {
+        Ok(dialed) => {
+            live.record().dialed(&dialed);
+            dialed.stream
+        }
+        Err(error) => {
+            return Err(Declined {
+                outcome: Outcome::DialFailed(error),
+                client,
+            });
+        }
+    };
+    let why = Decided {
+        place,
+        route,
+        target,
+    };
+    // A reload during the dial may have taken the route away.
+    if worker.snapshot().generation != generation && !worker.still_routed(&why) {
+        return Err(refused(Refusal::UnknownServerName, client));
+    }
+    Ok(Standing {
+        client,
+        upstream,
+        limits,
+        why,
+        shares,
+    })
+}
+
+async fn read_hello(
+    worker: &Rc<Worker>,
+    snapshot: &Snapshot,
+    accepted: Accepted,
+    live: &Live,
+) -> Result<(Peeked, Share<SourceKey>), Declined> {
+    let Accepted {
+        stream,
+        endpoints,
+        inbound,
+        at,
+        pending: _pending,
+    } = accepted;
+    let limits = &snapshot.settings.limits;
+    let cap = match inbound.trusts(endpoints.client.ip()) {
+        true => usize::MAX,
+        false => limits.pending_hellos_per_source,
+    };
+    let source = SourceKey::of(endpoints.client.ip());
+    let Some(share) = worker.permits().hellos_by_source.take(source, cap) else {
+        return Err(refused(
+            Refusal::OverLimit("limits.pending_hellos_per_source"),
+            stream,
+        ));
+    };
+    let options = worker.peek_options(&snapshot.settings, &inbound, at);
+    let memory = worker.hello_memory();
+    match peek::peek(stream, worker.scratch(), endpoints, &options, memory).await {
+        Ok(peeked) => Ok((peeked, share)),
+        Err(failed) => {
+            let PeekFailed {
+                refusal,
+                stream,
+                endpoints,
+                bytes_received,
+            } = *failed;
+            live.record().no_hello(endpoints, bytes_received);
+            Err(refused(refusal, stream))
+        }
+    }
+}
+
+fn take_shares(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    source: IpAddr,
+    route: &Arc<str>,
+) -> Result<Shares, Refusal> {
+    let limits = &snapshot.settings.limits;
+    let permits = worker.permits();
+    let by_source = match limits.per_source {
+        Some(cap) => Some(
+            permits
+                .tunnels_by_source
+                .take(SourceKey::of(source), cap)
+                .ok_or(Refusal::OverLimit("limits.per_source"))?,
+        ),
+        None => None,
+    };
+    let by_route = match limits.per_route {
+        Some(cap) => Some(
+            permits
+                .tunnels_by_route
+                .take(Arc::clone(route), cap)
+                .ok_or(Refusal::OverLimit("limits.per_route"))?,
+        ),
+        None => None,
+    };
+    Ok((by_source, by_route))
+}
+
+fn refused(refusal: Refusal, client: TcpStream) -> Declined {
+    Declined {
+        outcome: Outcome::Refused(refusal),
+        client,
+    }
+}

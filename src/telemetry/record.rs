@@ -1,0 +1,345 @@
+//! The record of one session: gathered on the way, told exactly once, also when the session
+//! panics or is aborted.
+//!
+//! `opened` when a tunnel stands, `alive` once a day while it does, `closed` at the end: all with
+//! the same session id. A session that never sent a byte and left is only counted (a balancer's
+//! health check), and logged at debug level.
+
+use super::Counters;
+use crate::net::Endpoints;
+use crate::net::dial::{DialError, Dialed};
+use crate::refusal::Refusal;
+use crate::tls::ServerName;
+use crate::tunnel::{Ended, Handle};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{Level, debug, info, warn};
+
+/// Names a session in every line about it; unique within the process.
+pub type SessionId = u64;
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A tunnel stood and ended.
+    Ended(Ended),
+    /// We declined.
+    Refused(Refusal),
+    /// The upstream could not be had.
+    DialFailed(DialError),
+}
+
+/// What is known of a session so far. Dropping it tells the rest.
+#[derive(Debug)]
+pub struct Record {
+    id: SessionId,
+    endpoints: Endpoints,
+    began: Instant,
+    counters: Arc<Counters>,
+    name: Option<Box<str>>,
+    party: Option<Arc<str>>,
+    route: Option<Arc<str>>,
+    target: Option<Box<str>>,
+    upstream: Option<SocketAddr>,
+    received: u64,
+    hello: Option<Duration>,
+    dial: Option<Duration>,
+    preface: u64,
+    tunnel: Option<Rc<Handle>>,
+    /// Why the session is being aborted, if it is.
+    aborted_for: Option<Ended>,
+    told: bool,
+}
+
+impl Record {
+    /// Begins with the accepted connection.
+    pub fn begin(id: SessionId, endpoints: Endpoints, counters: Arc<Counters>) -> Record {
+        counters.accepted.add(1);
+        Record {
+            id,
+            endpoints,
+            began: Instant::now(),
+            counters,
+            name: None,
+            party: None,
+            route: None,
+            target: None,
+            upstream: None,
+            received: 0,
+            hello: None,
+            dial: None,
+            preface: 0,
+            tunnel: None,
+            aborted_for: None,
+            told: false,
+        }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// No hello came: who called, and how many bytes it sent.
+    pub fn no_hello(&mut self, endpoints: Endpoints, received: u64) {
+        self.endpoints = endpoints;
+        self.received = received;
+    }
+
+    /// The hello is whole: who called (a PROXY header may have changed it), which name it asked
+    /// for, and how many bytes came.
+    pub fn hello(&mut self, endpoints: Endpoints, name: Option<&ServerName>, received: u64) {
+        self.endpoints = endpoints;
+        self.received = received;
+        self.name = name.map(|name| name.as_str().into());
+        self.hello = Some(self.began.elapsed());
+    }
+
+    /// The party that dials out from the source address, by its route's id.
+    pub fn party(&mut self, id: &Arc<str>) {
+        self.party = Some(Arc::clone(id));
+    }
+
+    /// The entry that took the name.
+    pub fn route(&mut self, id: &Arc<str>) {
+        self.route = Some(Arc::clone(id));
+    }
+
+    /// The destination, before it is resolved.
+    pub fn target(&mut self, target: &impl ToString) {
+        self.target = Some(target.to_string().into());
+    }
+
+    /// The upstream answered, and has taken the client's first bytes.
+    pub fn dialed(&mut self, dialed: &Dialed) {
+        self.upstream = Some(dialed.address);
+        self.dial = Some(dialed.resolve_time + dialed.connect_time);
+        self.preface = dialed.sent;
+    }
+
+    /// The tunnel stands; from now on its handle knows the bytes.
+    pub fn opened(&mut self, tunnel: Rc<Handle>) {
+        self.tunnel = Some(tunnel);
+        self.counters.opened.add(1);
+        info!(
+                    session = %Hex(self.id),
+                    source = %self.endpoints.client,
+        party = self.party.as_deref(),
+                    inbound = %self.endpoints.local,
+                    name = self.name.as_deref(),
+                    route = self.route.as_deref(),
+                    target = self.target.as_deref(),
+                    upstream = self.upstream.map(display),
+                    hello_ms = self.hello.map(millis),
+                    dial_ms = self.dial.map(millis),
+                    "opened"
+                );
+    }
+
+    /// Says that a long-lived tunnel still stands.
+    pub fn alive(&self) {
+        let [up, down] = self.bytes();
+        info!(
+                    session = %Hex(self.id),
+                    source = %self.endpoints.client,
+        party = self.party.as_deref(),
+                    name = self.name.as_deref(),
+                    route = self.route.as_deref(),
+                    upstream = self.upstream.map(display),
+                    client_to_upstream = up,
+                    upstream_to_client = down,
+                    total_s = self.began.elapsed().as_secs(),
+                    "alive"
+                );
+    }
+
+    /// Ends the record with what happened.
+    pub fn close(&mut self, outcome: &Outcome) {
+        if !self.told {
+            self.tell(outcome);
+        }
+    }
+
+    /// The session is about to be aborted, for this reason.
+    pub fn abort_for(&mut self, why: Ended) {
+        self.aborted_for = Some(why);
+    }
+
+    /// Ends the record of a session that did not come to its end: it panicked or was aborted.
+    pub fn abandoned(&mut self) {
+        let ended = if std::thread::panicking() {
+            Ended::Panicked
+        } else {
+            self.aborted_for.unwrap_or(Ended::Killed)
+        };
+        self.close(&Outcome::Ended(ended));
+    }
+
+    fn bytes(&self) -> [u64; 2] {
+        self.tunnel.as_ref().map_or([self.preface, 0], |tunnel| {
+            [
+                self.preface + tunnel.client_to_upstream(),
+                tunnel.upstream_to_client(),
+            ]
+        })
+    }
+
+    fn tell(&mut self, outcome: &Outcome) {
+        self.told = true;
+        let [up, down] = self.bytes();
+        self.counters.client_to_upstream.add(up);
+        self.counters.upstream_to_client.add(down);
+        match outcome {
+            Outcome::Ended(_) if self.tunnel.is_some() => self.counters.closed.add(1),
+            Outcome::Ended(_) => self.counters.aborted.add(1),
+            Outcome::Refused(Refusal::ClientLeft) => self.counters.left.add(1),
+            Outcome::Refused(_) => self.counters.refused.add(1),
+            Outcome::DialFailed(_) => self.counters.dial_failed.add(1),
+        }
+        let Verdict {
+            ended,
+            by,
+            why,
+            level,
+        } = verdict(outcome, self.received);
+        let relay = self.tunnel.as_ref().map(|tunnel| tunnel.relay().label());
+        macro_rules! closed {
+            ($event:ident) => {
+                $event!(
+                    session = %Hex(self.id),
+                    source = %self.endpoints.client,
+party = self.party.as_deref(),
+                    inbound = %self.endpoints.local,
+                    name = self.name.as_deref(),
+                    route = self.route.as_deref(),
+                    target = self.target.as_deref(),
+                    upstream = self.upstream.map(display),
+                    client_to_upstream = up,
+                    upstream_to_client = down,
+                    hello_ms = self.hello.map(millis),
+                    dial_ms = self.dial.map(millis),
+                    total_ms = millis(self.began.elapsed()),
+                    relay,
+                    ended,
+                    by,
+                    why,
+                    "closed"
+                )
+            };
+        }
+        match level {
+            Level::WARN => closed!(warn),
+            Level::DEBUG => closed!(debug),
+            _ => closed!(info),
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.abandoned();
+    }
+}
+
+/// An outcome in the words of the line.
+struct Verdict {
+    ended: &'static str,
+    by: &'static str,
+    why: String,
+    level: Level,
+}
+
+fn verdict(outcome: &Outcome, received: u64) -> Verdict {
+    match outcome {
+        Outcome::Ended(ended) => Verdict {
+            ended: ended.label(),
+            by: by(*ended),
+            why: why(*ended).to_owned(),
+            level: match ended {
+                Ended::LocalError | Ended::Panicked => Level::WARN,
+                _ => Level::INFO,
+            },
+        },
+        Outcome::Refused(refusal) => Verdict {
+            ended: refusal.label(),
+            by: if *refusal == Refusal::ClientLeft {
+                "client"
+            } else {
+                "hub"
+            },
+            why: refusal.to_string(),
+            level: match refusal {
+                Refusal::ClientLeft if received == 0 => Level::DEBUG,
+                Refusal::NotAllowed
+                | Refusal::PortNotPermitted(_)
+                | Refusal::OverLimit(_)
+                | Refusal::BadProxyHeader(_) => Level::WARN,
+                _ => Level::INFO,
+            },
+        },
+        Outcome::DialFailed(error) => Verdict {
+            ended: error.label(),
+            by: match error {
+                // No upstream was asked.
+                DialError::NotPermitted(_) | DialError::Loop(_) | DialError::LocalLimit(_) => "hub",
+                _ => "upstream",
+            },
+            why: error.to_string(),
+            level: Level::WARN,
+        },
+    }
+}
+
+/// Who ended a tunnel.
+fn by(ended: Ended) -> &'static str {
+    match ended {
+        Ended::BothClosed => "both",
+        Ended::ClientReset | Ended::ClientLost => "client",
+        Ended::UpstreamReset | Ended::UpstreamLost => "upstream",
+        Ended::Idle
+        | Ended::HalfOpen
+        | Ended::WriteStalled
+        | Ended::Drained
+        | Ended::RouteRemoved
+        | Ended::Killed
+        | Ended::HandedOver
+        | Ended::LocalError
+        | Ended::Panicked => "hub",
+    }
+}
+
+/// What a reader of the log needs to know of an end.
+fn why(ended: Ended) -> &'static str {
+    match ended {
+        Ended::BothClosed => "both sides closed",
+        Ended::ClientReset => "the client reset the connection",
+        Ended::UpstreamReset => "the upstream reset the connection",
+        Ended::ClientLost => "the client no longer answers",
+        Ended::UpstreamLost => "the upstream no longer answers",
+        Ended::Idle => "no byte for idle_timeout",
+        Ended::HalfOpen => "one side closed, the other stayed open for half_open_timeout",
+        Ended::WriteStalled => "a receiver took no byte for write_stall_timeout",
+        Ended::Drained => "the hub is shutting down",
+        Ended::RouteRemoved => "its route was removed or no longer allows it",
+        Ended::Killed => "ended by the hub before it was over",
+        Ended::HandedOver => "handed over to the successor process",
+        Ended::LocalError => "the hub ran out of a resource (descriptors, memory)",
+        Ended::Panicked => "a bug in the hub ended this session; please report it",
+    }
+}
+
+/// A session id as it is printed.
+struct Hex(u64);
+
+impl std::fmt::Display for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
+}

@@ -1,0 +1,117 @@
+//! The sessions of a worker, as it and its orders know them.
+
+use super::Worker;
+use crate::net::Target;
+use crate::route::{Query, Route};
+use crate::telemetry::{Outcome, Record, SessionId};
+use crate::tls::ServerName;
+use crate::tunnel::{Ended, Handle};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::AbortHandle;
+
+/// A session as its worker knows it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: RefCell<Record>,
+    pub(super) standing: RefCell<Option<Standing>>,
+    /// Set as soon as it is spawned.
+    pub(super) task: OnceCell<AbortHandle>,
+    /// Days of its life that were told.
+    pub(super) alive_told: Cell<u64>,
+    pub(super) began: Instant,
+}
+
+/// What a tunnel was decided by.
+#[derive(Debug)]
+pub struct Decided {
+    /// What was asked.
+    pub place: Place,
+    /// The entry that took it.
+    pub route: Arc<Route>,
+    /// Where it led.
+    pub target: Target,
+}
+
+/// A tunnel as its worker knows it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) why: Decided,
+    handle: Rc<Handle>,
+}
+
+/// A [`Query`] that can be asked again.
+#[derive(Debug)]
+pub struct Place {
+    /// The server name.
+    pub name: Option<Box<ServerName>>,
+    /// Canonical.
+    pub source: IpAddr,
+    /// The hub's port.
+    pub inbound_port: u16,
+    /// Of the PROXY header.
+    pub proxy_port: Option<u16>,
+}
+
+impl Place {
+    /// As the route table takes it.
+    pub fn query(&self) -> Query<'_> {
+        Query {
+            name: self.name.as_deref(),
+            source: self.source,
+            inbound_port: self.inbound_port,
+            proxy_port: self.proxy_port,
+        }
+    }
+}
+
+impl Entry {
+    /// Ends a tunnel by its handle; what has not come so far is dropped where it stands.
+    pub(super) fn end(&self, why: Ended) {
+        if let Some(standing) = &*self.standing.borrow() {
+            standing.handle.end(why);
+            return;
+        }
+        self.record.borrow_mut().abort_for(why);
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+}
+
+/// A session's own grip on its entry: while it lives the worker knows the session; when it goes,
+/// however it goes, the record is told.
+pub struct Live {
+    pub(super) worker: Rc<Worker>,
+    pub(super) id: SessionId,
+    pub(super) entry: Rc<Entry>,
+}
+
+impl Live {
+    /// The record, to add to.
+    pub fn record(&self) -> RefMut<'_, Record> {
+        self.entry.record.borrow_mut()
+    }
+
+    /// The tunnel stands.
+    pub fn stand(&self, why: Decided, handle: Rc<Handle>) {
+        self.record().opened(Rc::clone(&handle));
+        self.entry.standing.replace(Some(Standing { why, handle }));
+    }
+
+    /// The session ended this way.
+    pub fn close(self, outcome: Outcome) {
+        self.record().close(&outcome);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.worker.sessions.borrow_mut().remove(&self.id);
+        self.worker.publish_load();
+        self.entry.record.borrow_mut().abandoned();
+    }
+}

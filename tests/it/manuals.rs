@@ -1,0 +1,229 @@
+//! The manuals in config/ load as they are and with every example uncommented, speak of every key,
+//! and give the defaults that the code has.
+
+use crate::support::dir::TempDir;
+use snihub::config::{self, Load, Settings, Sources, hub_keys, sni_keys};
+use snihub::refusal::{LooksLike, Refusal};
+use snihub::tunnel::Ended;
+use std::process::Command;
+
+const HUB: &str = include_str!("../../config/hub.yaml");
+const SNI: &str = include_str!("../../config/sni.yaml");
+const README: &str = include_str!("../../README.md");
+
+/// Settings are lines with `#` and no space, or `#` and indentation of two or more.
+fn uncommented(manual: &str) -> String {
+    let setting = |line: &str| {
+        let rest = line.strip_prefix('#')?;
+        let first = rest.chars().next()?;
+        (first != ' ' || (rest.starts_with("  ") && rest.contains(": ") && !in_prose(rest)))
+            .then(|| rest.to_owned())
+    };
+    let lines = manual
+        .lines()
+        .map(|line| setting(line).unwrap_or_else(|| line.to_owned()));
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Prose that is indented as a table begins at the third column or with a word and two spaces.
+fn in_prose(rest: &str) -> bool {
+    let words = rest.trim_start();
+    rest.starts_with("   ")
+        || !words
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.ends_with(':'))
+}
+
+fn load(hub: &str, sni: &str) -> Load {
+    let dir = TempDir::new();
+    let (config, routes) = (
+        Some(dir.write("hub.yaml", hub)),
+        Some(dir.write("sni.yaml", sni)),
+    );
+    config::load(&Sources {
+        config,
+        routes,
+        ..Sources::default()
+    })
+}
+
+fn messages(load: &Load) -> Vec<String> {
+    load.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_manuals_load_as_they_are() {
+    let load = load(HUB, SNI);
+    assert_eq!(
+        (load.errors, load.warnings),
+        (0, 1),
+        "{:?}",
+        messages(&load)
+    );
+    assert!(load.problems[0].text.contains("no routes"));
+    assert_eq!(load.loaded.expect("settings").settings, Settings::default());
+}
+
+#[test]
+fn the_hubs_defaults_are_those_of_the_code() {
+    let hub = uncommented(HUB);
+    for key in [
+        "\nlisten:\n- \"[::]:443\"\n",
+        "\nworkers: auto\n",
+        "\n  per_route: off\n",
+    ] {
+        assert!(hub.contains(key), "{key:?} in\n{hub}");
+    }
+    // /etc/snihub/ is not the test's to read.
+    let hub = hub.replace("\nroutes: /etc/snihub/\n", "\nroutes: sni.yaml\n");
+    let load = load(&hub, "sni: [{fqdn: a, tunnel_route: h}]\n");
+    assert_eq!(messages(&load), [""; 0]);
+    assert_eq!(load.loaded.expect("settings").settings, Settings::default());
+}
+
+#[test]
+fn every_key_of_hub_yaml_is_written_with_its_default() {
+    let hub = uncommented(HUB);
+    let keys = hub_keys();
+    assert!(keys.len() >= 30);
+    let unset = [
+        "connect_ports",
+        "listen.address",
+        "listen.proxy_protocol",
+        "listen.trusted",
+    ];
+    let not_built = [
+        "admin",
+        "admin_listen",
+        "admin_token_file",
+        "ops_listen",
+        "metrics",
+    ];
+    for key in keys {
+        let last = key.rsplit('.').next().unwrap_or(&key);
+        assert!(HUB.contains(last), "{key} is not in the manual");
+        let unwritten = unset.contains(&key.as_str())
+            || not_built.contains(&key.as_str())
+            || key == "upgrade_drain";
+        let nested = if key.contains('.') { "\n  " } else { "\n" };
+        assert_eq!(
+            hub.contains(&format!("{nested}{last}:")),
+            !unwritten,
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn the_examples_of_sni_yaml_are_routes() {
+    let load = load("", &uncommented(SNI));
+    assert_eq!(messages(&load), [""; 0]);
+    let routes = load.loaded.expect("a table").routes;
+    let written = SNI
+        .lines()
+        .filter(|line| line.starts_with("#- fqdn:"))
+        .count();
+    assert_eq!((routes.len(), written), (7, 7));
+}
+
+#[test]
+fn every_key_of_sni_yaml_is_spoken_of() {
+    let words: Vec<&str> = SNI
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let keys: Vec<&str> = sni_keys().collect();
+    assert!(keys.len() >= 45);
+    for key in keys {
+        assert!(words.contains(&key), "{key} is not in the manual");
+    }
+    // And the other way: what is written in an example is a key.
+    for line in uncommented(SNI)
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        if let Some((key, _)) = line.trim_start_matches(['-', ' ']).split_once(':') {
+            assert!(
+                key == "sni" || sni_keys().any(|known| known == key),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_exit_code_of_the_help() {
+    let help = Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .arg("--help")
+        .output()
+        .expect("snihub runs");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let (_, listed) = help.split_once("Exit codes:").expect("a list");
+    let codes: Vec<&str> = listed
+        .split(';')
+        .filter_map(|item| item.split_whitespace().next())
+        .collect();
+    assert_eq!(codes, ["0", "1", "64", "71", "77", "78", "130"]);
+    let rows: Vec<&str> = README
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+        .filter(|word| word.bytes().all(|b| b.is_ascii_digit()))
+        .collect();
+    assert_eq!(rows, codes);
+}
+
+#[test]
+fn the_readme_has_every_end_of_a_session() {
+    let ended = [
+        Ended::BothClosed,
+        Ended::ClientReset,
+        Ended::UpstreamReset,
+        Ended::ClientLost,
+        Ended::UpstreamLost,
+        Ended::Idle,
+        Ended::HalfOpen,
+        Ended::WriteStalled,
+        Ended::Drained,
+        Ended::RouteRemoved,
+        Ended::Killed,
+        Ended::LocalError,
+        Ended::Panicked,
+    ];
+    let refused = [
+        Refusal::NotTls(LooksLike::Http),
+        Refusal::Malformed(""),
+        Refusal::TooLarge(""),
+        Refusal::TooSlow,
+        Refusal::NoServerName,
+        Refusal::UnknownServerName,
+        Refusal::NotAllowed,
+        Refusal::PortNotPermitted(1),
+        Refusal::OverLimit(""),
+        Refusal::BadProxyHeader(""),
+        Refusal::ClientLeft,
+    ];
+    let dial = "resolve refused unreachable timed_out not_permitted loop local_limit \
+                preface_not_sent";
+    let labels = ended
+        .map(Ended::label)
+        .into_iter()
+        .chain(refused.iter().map(Refusal::label))
+        .chain(dial.split(' '));
+    for label in labels {
+        assert!(README.contains(&format!("`{label}`")), "{label}");
+    }
+}
+
+#[test]
+fn the_readme_leads_to_the_list_of_differences() {
+    let readme: Vec<&str> = README.split_whitespace().collect();
+    let sentence = "The end of [`config/sni.yaml`](config/sni.yaml) has the whole list.";
+    assert!(readme.join(" ").contains(sentence));
+    let (_, list) = SNI
+        .split_once("# Different from ATS on purpose, the whole list.")
+        .expect("the list");
+    assert!(list.lines().skip(1).all(|line| line.starts_with("# ")));
+    for of in ["Names", "This file", "Destinations", "Connections"] {
+        assert!(list.contains(&format!("\n# {of}:\n")), "{of}");
+    }
+}
