@@ -20,5 +20,7 @@ mod log_reader;
 mod manuals;
 mod net;
 mod outcomes;
+mod reload;
 mod shutdown;
+mod soak;
 mod tunnel;
