@@ -56,9 +56,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod net;
 pub mod peek;
 pub mod permits;
+pub mod pki;
 pub mod refusal;
 pub mod reload;
 pub mod route;

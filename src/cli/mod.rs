@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand; decides nothing.
 
 mod check;
+mod demo;
 mod exit;
 mod explain;
 mod run;
@@ -29,6 +30,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Demo(demo::Args),
 }
 
 /// Parses the arguments and runs the command.
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Demo(args) => demo::run(&args),
         },
         Err(error) => usage(&error),
     };

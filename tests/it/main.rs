@@ -6,6 +6,7 @@ mod ats_replay;
 mod bounds;
 mod broken_files;
 mod config_faults;
+mod demo;
 mod explain;
 mod hello_bounds;
 mod hello_conformance;

@@ -10,4 +10,5 @@ pub(crate) mod log;
 pub(crate) mod mutation;
 pub(crate) mod oracles;
 pub(crate) mod party;
+pub(crate) mod program;
 pub(crate) mod wire;
