@@ -5,6 +5,7 @@ mod support;
 mod ats_replay;
 mod bounds;
 mod broken_files;
+mod clients;
 mod config_faults;
 mod demo;
 mod explain;

@@ -1,6 +1,7 @@
 //! What several promises need: hellos to send, the committed cases, a judge, a running hub, a party.
 
 pub(crate) mod broken;
+pub(crate) mod certs;
 pub(crate) mod corpus;
 pub(crate) mod dir;
 pub(crate) mod hello;
@@ -11,4 +12,6 @@ pub(crate) mod mutation;
 pub(crate) mod oracles;
 pub(crate) mod party;
 pub(crate) mod program;
+pub(crate) mod tap;
+pub(crate) mod tls_server;
 pub(crate) mod wire;
