@@ -17,6 +17,7 @@ mod hello_oracles;
 mod hello_records;
 mod hello_segmentation;
 mod hello_structure;
+mod house;
 mod in_process;
 mod log_reader;
 mod manuals;

@@ -6,6 +6,7 @@ pub(crate) mod corpus;
 pub(crate) mod dir;
 pub(crate) mod hello;
 pub(crate) mod hub;
+pub(crate) mod imports;
 pub(crate) mod judge;
 pub(crate) mod log;
 pub(crate) mod mutation;
