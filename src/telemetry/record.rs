@@ -17,6 +17,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{Level, debug, info, warn};
 
+/// An event of a [`Record`]: who, by which name, whereto; then what is particular to it.
+macro_rules! tell {
+    ($event:ident, $record:ident, $($particular:tt)*) => {
+        $event!(
+            session = %Hex($record.id),
+            source = %$record.endpoints.client,
+            party = $record.party.as_deref(),
+            inbound = %$record.endpoints.local,
+            name = $record.name.as_deref(),
+            route = $record.route.as_deref(),
+            target = $record.target.as_deref(),
+            upstream = $record.upstream.map(display),
+            $($particular)*
+        )
+    };
+}
+
 /// Names a session in every line about it; unique within the process.
 pub type SessionId = u64;
 
@@ -77,11 +94,6 @@ impl Record {
         }
     }
 
-    /// The session's id.
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
     /// No hello came: who called, and how many bytes it sent.
     pub fn no_hello(&mut self, endpoints: Endpoints, received: u64) {
         self.endpoints = endpoints;
@@ -123,36 +135,30 @@ impl Record {
     pub fn opened(&mut self, tunnel: Rc<Handle>) {
         self.tunnel = Some(tunnel);
         self.counters.opened.add(1);
-        info!(
-                    session = %Hex(self.id),
-                    source = %self.endpoints.client,
-        party = self.party.as_deref(),
-                    inbound = %self.endpoints.local,
-                    name = self.name.as_deref(),
-                    route = self.route.as_deref(),
-                    target = self.target.as_deref(),
-                    upstream = self.upstream.map(display),
-                    hello_ms = self.hello.map(millis),
-                    dial_ms = self.dial.map(millis),
-                    "opened"
-                );
+        tell!(
+            info,
+            self,
+            hello_ms = self.hello.map(millis),
+            dial_ms = self.dial.map(millis),
+            "opened"
+        );
     }
 
     /// Says that a long-lived tunnel still stands.
     pub fn alive(&self) {
         let [up, down] = self.bytes();
         info!(
-                    session = %Hex(self.id),
-                    source = %self.endpoints.client,
-        party = self.party.as_deref(),
-                    name = self.name.as_deref(),
-                    route = self.route.as_deref(),
-                    upstream = self.upstream.map(display),
-                    client_to_upstream = up,
-                    upstream_to_client = down,
-                    total_s = self.began.elapsed().as_secs(),
-                    "alive"
-                );
+            session = %Hex(self.id),
+            source = %self.endpoints.client,
+            party = self.party.as_deref(),
+            name = self.name.as_deref(),
+            route = self.route.as_deref(),
+            upstream = self.upstream.map(display),
+            client_to_upstream = up,
+            upstream_to_client = down,
+            total_s = self.began.elapsed().as_secs(),
+            "alive"
+        );
     }
 
     /// Ends the record with what happened.
@@ -207,15 +213,9 @@ impl Record {
         let relay = self.tunnel.as_ref().map(|tunnel| tunnel.relay().label());
         macro_rules! closed {
             ($event:ident) => {
-                $event!(
-                    session = %Hex(self.id),
-                    source = %self.endpoints.client,
-party = self.party.as_deref(),
-                    inbound = %self.endpoints.local,
-                    name = self.name.as_deref(),
-                    route = self.route.as_deref(),
-                    target = self.target.as_deref(),
-                    upstream = self.upstream.map(display),
+                tell!(
+                    $event,
+                    self,
                     client_to_upstream = up,
                     upstream_to_client = down,
                     hello_ms = self.hello.map(millis),
