@@ -1,0 +1,114 @@
+"""The hub's peers, unpacked from Debian's packages, with the configuration that does the same."""
+
+import subprocess
+
+from .check import wait_for
+from .process import Process
+from .sandbox import HUB_ADDRESS, HUB_NAME
+
+HAPROXY_MODES = {
+    "plain": ("", ""),
+    "splice": ("", "option splice-auto"),
+    # Debian's default of 64 KiB takes 16 pages; 1 MiB is what root may have without limit.
+    "splice, 1 MiB pipes": ("tune.pipesize 1048576", "option splice-request\n  option splice-response"),
+}
+
+
+def libraries(debian):
+    """Where the unpacked programs find what is unpacked beside them."""
+    found = {path.parent for path in (debian / "usr/lib").rglob("*.so*")}
+    return {"LD_LIBRARY_PATH": ":".join(map(str, sorted(found)))}
+
+
+def haproxy(debian, folder, port, routes, mode):
+    """HAProxy on `port`; `routes` maps names to HOST:PORT."""
+    tuning, splicing = HAPROXY_MODES[mode]
+    folder.mkdir(parents=True)
+    text = f"""\
+global
+  nbthread 2
+  maxconn 10000
+  {tuning}
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  {splicing}
+frontend hub
+  bind {HUB_ADDRESS}:{port}
+  tcp-request inspect-delay 10s
+  tcp-request content accept if {{ req.ssl_hello_type 1 }}
+"""
+    for name in routes:
+        text += f"  use_backend {name} if {{ req.ssl_sni -i {name} }}\n"
+    for name, target in routes.items():
+        text += f"backend {name}\n  server party {target}\n"
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(text)
+    argv = [debian / "usr/sbin/haproxy", "-db", "-f", configuration]
+    return listening(Process(f"HAProxy, {mode}", argv, folder / "haproxy.log", libraries(debian)), port)
+
+
+def traffic_server(debian, folder, port, routes, authority):
+    """Apache Traffic Server with the FATE guide's configuration, in a root of its own."""
+    etc, var = folder / "etc", folder / "var"
+    for part in (etc, var / "run", var / "log", var / "cache"):
+        part.mkdir(parents=True)
+    certificate, key = authority.issue(HUB_NAME)
+    layout = {
+        "prefix": folder, "exec_prefix": debian / "usr", "bindir": debian / "usr/bin", "sbindir": debian / "usr/sbin",
+        "sysconfdir": etc, "datadir": var / "cache", "includedir": debian / "usr/include",
+        "libdir": debian / "usr/lib/trafficserver", "libexecdir": debian / "usr/lib/trafficserver/modules",
+        "localstatedir": var, "runtimedir": var / "run", "logdir": var / "log", "cachedir": var / "cache",
+    }  # fmt: skip
+    (folder / "runroot.yaml").write_text("".join(f"{key}: {path}\n" for key, path in layout.items()))
+    records = {
+        "http.cache.http": "INT 0",
+        "reverse_proxy.enabled": "INT 0",
+        "url_remap.remap_required": "INT 0",
+        "url_remap.pristine_host_hdr": "INT 0",
+        "http.response_server_enabled": "INT 0",
+        "http.server_ports": f"STRING {port}:ssl",
+        "http.connect_ports": "STRING 443 6650-6700 30000-33000",
+        "ssl.CA.cert.filename": f"STRING {authority.certificate.name}",
+        "ssl.CA.cert.path": f"STRING {authority.folder}",
+        "ssl.server.cert.path": f"STRING {authority.folder}",
+        "ssl.server.private_key.path": f"STRING {authority.folder}",
+        # As many threads as the others have, and no other user.
+        "exec_thread.autoconfig": "INT 0",
+        "exec_thread.limit": "INT 2",
+        "admin.user_id": "STRING #-1",
+    }
+    (etc / "records.config").write_text("".join(f"CONFIG proxy.config.{key} {value}\n" for key, value in records.items()))
+    (etc / "ssl_multicert.config").write_text(f"dest_ip=* ssl_cert_name={certificate.name} ssl_key_name={key.name}\n")
+    entries = "".join(f"  - fqdn: {name}\n    tunnel_route: {target}\n" for name, target in routes.items())
+    (etc / "sni.yaml").write_text("sni:\n" + entries)
+    for name in ("cache", "hosting", "parent", "plugin", "remap", "splitdns", "storage", "volume", "socks"):
+        (etc / f"{name}.config").touch()
+    (etc / "ip_allow.yaml").write_text("ip_allow:\n  - apply: in\n    ip_addrs: 0/0\n    action: allow\n    methods: ALL\n")
+    (etc / "logging.yaml").write_text("logging: {}\n")
+    argv = [debian / "usr/bin/traffic_server", f"--run-root={folder}"]
+    return listening(Process("Traffic Server", argv, folder / "out.log", libraries(debian)), port)
+
+
+def versions(debian):
+    """What Debian had."""
+
+    def first_line(*argv):
+        done = subprocess.run(argv, capture_output=True, text=True, env=libraries(debian))
+        return (done.stdout + done.stderr).splitlines()[0]
+
+    return {
+        "HAProxy": first_line(debian / "usr/sbin/haproxy", "-v").split()[2].split("-")[0],
+        "Traffic Server": first_line(debian / "usr/bin/traffic_server", "-V").split(" - ")[2].strip(),
+    }
+
+
+def listening(process, port):
+    def answers():
+        process.check_alive()
+        return subprocess.check_output(["ss", "-tlnH", "sport", "=", f":{port}"])
+
+    wait_for(f"{process.name} ({process.log})", 30, answers)
+    return process

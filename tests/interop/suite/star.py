@@ -1,0 +1,172 @@
+"""The star: brokers of some parties, the hub between them, and traffic that is checked at both
+ends: by the payloads' hashes, and by the hub's records."""
+
+import itertools
+import json
+import statistics
+
+from .certs import Authority
+from .check import check, say
+from .hub import Hub, Tunnels
+from .paths import PARTS, VERSIONS, render
+from .process import Process
+from .pulsar import TENANT, Broker
+from .sandbox import ADDRESS, HUB_NAME
+from .tls import handshakes
+
+# One byte to 5 MB, around the sizes at which something changes: a segment, a copy, a splice.
+SIZES = [1, 100, 1_000, 1_448, 16_384, 65_536, 300_000, 1_000_000, 5_000_000]
+
+
+def name_of(party):
+    return f"{party}.fate.org"
+
+
+def routes_to(parties):
+    """sni.yaml for these parties."""
+    return "sni:\n" + "".join(render("route.yaml", party=p, address=ADDRESS[p]) for p in parties)
+
+
+class Star:
+    """`parties` with a broker each, which know one another once `join` is called."""
+
+    def __init__(self, case, parties, pulsar="3.0", hub_settings="", broker_settings="", hub_named=()):
+        self.case, self.parties, self.pulsar = case, list(parties), pulsar
+        # Whose certificate carries the hub's name too.
+        self.hub_named = hub_named
+        self.authority = Authority(case.state / "certs")
+        settings = broker_settings
+        if case.sabotage == "bypass":
+            # The classic slip: replication then goes to the plain port, past the hub.
+            settings += "\nbrokerClientTlsEnabled=false\n"
+        self.broker_settings = settings
+        self.brokers = {}
+        routed = self.parties[:-1] if case.sabotage == "route" else self.parties
+        self.hub = Hub(
+            case.hub,
+            case.logs / "hub",
+            routes_to(routed),
+            settings=hub_settings,
+            no_splice=case.sabotage == "splice",
+        )
+        self.payload = dict.fromkeys(self.parties, 0)
+        self.results = []
+
+    def __enter__(self):
+        self.add_brokers(self.parties)
+        return self
+
+    def __exit__(self, *_):
+        # The sandbox takes the brokers along; the hub's log is wanted whole.
+        self.hub.__exit__()
+
+    def add_brokers(self, parties):
+        """Starts them together: each is busy with itself for seconds."""
+        for party in parties:
+            self.authority.issue(name_of(party), also=[HUB_NAME] if party in self.hub_named else [])
+            jars = self.case.cache.jars(self.pulsar)
+            folder = self.case.state / f"broker-{party}"
+            certs = self.authority.folder
+            broker = Broker(party, jars, folder, self.case.logs, certs, self.broker_settings)
+            self.brokers[party] = broker
+            self.payload.setdefault(party, 0)
+            broker.start()
+        for party in parties:
+            self.brokers[party].wait_ready()
+        version = VERSIONS["pulsar"][self.pulsar]["version"]
+        say(f"brokers {', '.join(parties)} are up, Pulsar {version}")
+
+    def join(self, namespace="session", parties=None):
+        """Every party learns every other one, as FATE does it."""
+        parties = parties or self.parties
+        for me, broker in ((p, self.brokers[p]) for p in parties):
+            peers = [peer for peer in parties if peer != me]
+            for peer in peers:
+                broker.know(peer, peer)
+            broker.share(namespace, peers)
+
+    def pairs(self, parties=None):
+        return list(itertools.permutations(parties or self.parties, 2))
+
+    def traffic(self, what, pairs, megabytes, namespace="session", topic="topic", seconds=0, sizes=None):
+        """Starts the traffic program: `what` is send, receive or replicate."""
+        plan = {
+            "pairs": pairs,
+            "brokers": {party: broker.url for party, broker in self.brokers.items()},
+            "topic": f"persistent://{TENANT}/{namespace}/{topic}",
+            "bytes": int(megabytes * 1e6),
+            "sizes": sizes or SIZES,
+            "seconds": seconds,
+            # A sabotaged case is not to take minutes to fail.
+            "patience": 30 if self.case.sabotage else 240,
+        }
+        log = self.case.logs / f"traffic-{topic}-{what}.log"
+        python = self.case.cache.python("pulsar")
+        return Traffic(self, Process(f"{what} {topic}", [python, PARTS / "traffic.py", what, json.dumps(plan)], log))
+
+    def replicate(self, megabytes, pairs=None, quiet=False, **more):
+        """All of it at once, waited for."""
+        return self.traffic("replicate", pairs or self.pairs(), megabytes, **more).finish(quiet)
+
+    def judge(self):
+        """Stops the hub and holds its records against what was replicated; a row of the table."""
+        self.hub.process.check_alive()
+        took, own = [], set()
+        for party in self.brokers:
+            median, sources = handshakes(443, name_of(party), self.authority.certificate)
+            took.append(median)
+            own |= sources
+        self.hub.stop()
+        tunnels = [
+            Tunnels(self.hub, name_of(party), broker.upstream, without=own)
+            for party, broker in self.brokers.items()
+        ]
+        for of_party in tunnels:
+            of_party.carried(self.payload[of_party.party])
+        return {
+            "with": f"Pulsar {VERSIONS['pulsar'][self.pulsar]['version']}",
+            "messages": sum(result["messages"] for result in self.results),
+            "payload_mb": sum(self.payload.values()) / 1e6,
+            "hub_mb": sum(of_party.bytes for of_party in tunnels) / 1e6,
+            "repeated": sum(result["repeated"] for result in self.results),
+            "hashes": "all right",
+            "tunnels": sum(len(of_party.records) for of_party in tunnels),
+            "relay": relays(tunnels),
+            "handshake_ms": statistics.median(took),
+        }
+
+
+def relays(tunnels):
+    """How many tunnels by splice, and which share of the bytes they carried."""
+    records = [record for of_party in tunnels for record in of_party.records]
+    spliced = [record for record in records if record["relay"] == "splice"]
+
+    def size(some):
+        return sum(record["client_to_upstream"] + record["upstream_to_client"] for record in some)
+
+    share = size(spliced) / max(size(records), 1)
+    return f"{len(spliced)} splice ({100 * share:.1f} % of bytes), {len(records) - len(spliced)} copy"
+
+
+class Traffic:
+    """Running traffic."""
+
+    def __init__(self, star, process):
+        self.star, self.process = star, process
+
+    def finish(self, quiet=False):
+        """Waits for it; every pair's result is checked and booked."""
+        printed = self.process.finish(300)
+        results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+        check(results, f"{self.process.name} reported nothing: {self.process.log}")
+        for result in results:
+            if "received" in result:
+                self.star.payload[result["to"]] += result["bytes"]
+                self.star.results.append(result)
+            if "received" in result and not quiet:
+                say(
+                    f"{result['from']} -> {result['to']}: {result['messages']} messages, "
+                    f"{result['bytes'] / 1e6:.1f} MB, in order, hashes right, "
+                    f"{result['repeated']} repeated, {result['seconds']:.1f} s"
+                )
+        return results
