@@ -5,6 +5,7 @@ use crate::support::dir::TempDir;
 use snihub::config::{self, Load, Settings, Sources, hub_keys, sni_keys};
 use snihub::refusal::{LooksLike, Refusal};
 use snihub::tunnel::Ended;
+use std::path::Path;
 use std::process::Command;
 
 const HUB: &str = include_str!("../../config/hub.yaml");
@@ -225,5 +226,49 @@ fn the_readme_leads_to_the_list_of_differences() {
     assert!(list.lines().skip(1).all(|line| line.starts_with("# ")));
     for of in ["Names", "This file", "Destinations", "Connections"] {
         assert!(list.contains(&format!("\n# {of}:\n")), "{of}");
+    }
+}
+
+/// A file of the interop suite's settings, for one party.
+fn interop(file: &str, values: &[(&str, &str)]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/settings");
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+    values.iter().fold(text, |text, (key, value)| {
+        let placeholder = format!("{{{key}}}");
+        assert!(text.contains(&placeholder), "{file} has no {placeholder}");
+        text.replace(&placeholder, value)
+    })
+}
+
+#[test]
+fn the_readme_has_the_settings_that_the_interop_suite_runs() {
+    let route = |party, address| interop("route.yaml", &[("party", party), ("address", address)]);
+    let (first, second) = (route("9999", "192.168.0.1"), route("10000", "192.168.0.2"));
+    let table = format!("sni:\n{first}{second}");
+    let load = load("", &table);
+    assert_eq!(messages(&load), [""; 0]);
+    let hub = ("hub", "proxy.fate.org:443");
+    let address = ("address", "192.168.0.1");
+    for (language, text) in [
+        ("yaml", table),
+        (
+            "properties",
+            interop(
+                "broker.conf",
+                &[
+                    ("party", "9999"),
+                    ("address", "0.0.0.0"),
+                    ("certs", "/pulsar/certs"),
+                ],
+            ),
+        ),
+        (
+            "yaml",
+            interop("route_table.yaml", &[("party", "9999"), address, hub]),
+        ),
+        ("json", interop("cluster.json", &[("peer", "10000"), hub])),
+    ] {
+        let block = format!("```{language}\n{text}```\n");
+        assert!(README.contains(&block), "README.md lacks\n{block}");
     }
 }
