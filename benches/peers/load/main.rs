@@ -18,6 +18,7 @@
 //! them. All I/O is level-triggered epoll ([`poll`]).
 
 mod bulk;
+mod chatty;
 mod command;
 mod control;
 mod conversation;
@@ -27,6 +28,7 @@ mod hello;
 mod histogram;
 mod idle;
 mod machine;
+mod mixed;
 mod open;
 mod opener;
 mod origin;
@@ -37,6 +39,7 @@ mod poll;
 mod run;
 mod socket;
 mod talk;
+mod two_fat;
 
 use clap::Parser;
 use serde_json::Value;
@@ -54,6 +57,8 @@ enum Load {
     #[command(name = "pingpong")]
     PingPong(pingpong::PingPong),
     Idle(idle::Idle),
+    Mixed(mixed::Mixed),
+    TwoFat(two_fat::TwoFat),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +69,8 @@ fn main() -> ExitCode {
         Load::Open(run) => run.run().map(Some),
         Load::PingPong(run) => run.run().map(Some),
         Load::Idle(run) => run.run().map(Some),
+        Load::Mixed(run) => run.run().map(Some),
+        Load::TwoFat(run) => run.run().map(Some),
     };
     match done {
         Ok(None) => ExitCode::SUCCESS,
