@@ -99,7 +99,8 @@ def run(place, flower, authority, app, home):
         ]  # fmt: skip
         parts.append(Process(f"SuperNode {node}", argv, place.logs / f"supernode-{node}.log", env))
     say("the SuperLink and two SuperNodes are up")
-    printed = process.run("flwr run", [tools / "flwr", "run", ".", "hub", "--stream"], place.logs / "flwr.log", 150, env, cwd=app)
+    argv = [tools / "flwr", "run", ".", "hub", "--stream"]
+    printed = process.run("flwr run", argv, place.logs / "flwr.log", 150, env, cwd=app, beside=parts)
     logs = printed + "".join(part.log.read_text(errors="replace") for part in parts)
     means = [line for line in logs.splitlines() if "FEDERATED MEAN" in line]
     check(means, f"the run ended without a result: {place.logs}/flwr.log\n{printed[-1500:]}")

@@ -33,13 +33,17 @@ class Process:
         if self.child.poll() is not None:
             raise Failure(f"{self.name} ended with {self.child.returncode}: {self.log}\n{self.tail()}")
 
-    def finish(self, seconds):
-        """Waits for its own end, which has to be a good one; returns what it printed."""
-        try:
-            code = self.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.stop(signal.SIGKILL)
-            raise Failure(f"{self.name}: not done after {seconds} s: {self.log}\n{self.tail()}") from None
+    def finish(self, seconds, beside=()):
+        """Waits for its own end, which has to be a good one; returns what it printed. Those in
+        `beside` have to live as long."""
+        deadline = time.monotonic() + seconds
+        while (code := self.child.poll()) is None:
+            for other in beside:
+                other.check_alive()
+            if time.monotonic() > deadline:
+                self.stop(signal.SIGKILL)
+                raise Failure(f"{self.name}: not done after {seconds} s: {self.log}\n{self.tail()}")
+            time.sleep(0.1)
         if code != 0:
             raise Failure(f"{self.name} ended with {code}: {self.log}\n{self.tail()}")
         return self.log.read_text(errors="replace")
@@ -76,13 +80,6 @@ class Process:
         return "\n".join("      | " + line[:400] for line in text[-lines:])
 
 
-def run(name, argv, log, seconds, env=None, cwd=None):
+def run(name, argv, log, seconds, env=None, cwd=None, beside=()):
     """A process that is waited for; what it printed."""
-    return Process(name, argv, log, env, cwd).finish(seconds)
-
-
-def timed(action):
-    """How long `action` took, in seconds."""
-    began = time.monotonic()
-    action()
-    return time.monotonic() - began
+    return Process(name, argv, log, env, cwd).finish(seconds, beside)

@@ -123,13 +123,14 @@ class Star:
         ]
         for of_party in tunnels:
             of_party.carried(self.payload[of_party.party])
+        checked = sum(result["messages"] for result in self.results)
         return {
             "with": f"Pulsar {VERSIONS['pulsar'][self.pulsar]['version']}",
-            "messages": sum(result["messages"] for result in self.results),
+            # Where the suite's own messages were sent, not FATE's or a client's, which check their own.
+            **({"messages": checked, "hashes": f"{checked} right"} if checked else {}),
             "payload_mb": sum(self.payload.values()) / 1e6,
             "hub_mb": sum(of_party.bytes for of_party in tunnels) / 1e6,
             "repeated": sum(result["repeated"] for result in self.results),
-            "hashes": "all right",
             "tunnels": sum(len(of_party.records) for of_party in tunnels),
             "relay": relays(tunnels),
             "handshake_ms": statistics.median(took),
