@@ -51,6 +51,7 @@ class Star:
         )
         self.payload = dict.fromkeys(self.parties, 0)
         self.results = []
+        self.programs = 0
 
     def __enter__(self):
         self.add_brokers(self.parties)
@@ -100,7 +101,9 @@ class Star:
             # A sabotaged case is not to take minutes to fail.
             "patience": 30 if self.case.sabotage else 240,
         }
-        log = self.case.logs / f"traffic-{topic}-{what}.log"
+        # A topic may be used again, and a log holds one program's results.
+        self.programs += 1
+        log = self.case.logs / f"traffic-{self.programs}-{topic}-{what}.log"
         python = self.case.cache.python("pulsar")
         return Traffic(self, Process(f"{what} {topic}", [python, PARTS / "traffic.py", what, json.dumps(plan)], log))
 
