@@ -1,5 +1,6 @@
 """The hub's peers, unpacked from Debian's packages, with the configuration that does the same."""
 
+import re
 import subprocess
 
 from .check import wait_for
@@ -27,7 +28,7 @@ def haproxy(debian, folder, port, routes, mode):
     text = f"""\
 global
   nbthread 2
-  maxconn 10000
+  maxconn 4000
   {tuning}
 defaults
   mode tcp
@@ -95,13 +96,13 @@ def traffic_server(debian, folder, port, routes, authority):
 def versions(debian):
     """What Debian had."""
 
-    def first_line(*argv):
+    def version(*argv):
         done = subprocess.run(argv, capture_output=True, text=True, env=libraries(debian))
-        return (done.stdout + done.stderr).splitlines()[0]
+        return re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr).group()
 
     return {
-        "HAProxy": first_line(debian / "usr/sbin/haproxy", "-v").split()[2].split("-")[0],
-        "Traffic Server": first_line(debian / "usr/bin/traffic_server", "-V").split(" - ")[2].strip(),
+        "HAProxy": version(debian / "usr/sbin/haproxy", "-v"),
+        "Traffic Server": version(debian / "usr/bin/traffic_server", "-V"),
     }
 
 
