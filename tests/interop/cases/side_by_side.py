@@ -34,7 +34,7 @@ class Middle:
 
 
 def side_by_side(place):
-    with Star(place, PARTIES, hub_settings="write_stall_timeout: 15m\n") as star:
+    with Star(place, PARTIES) as star:
         routes = {name_of(party): broker.upstream for party, broker in star.brokers.items()}
         routes |= {name: f"{address}:6651" for name, address in (ECHO, ABSENT)}
         star.hub.edit("sni:\n" + "".join(f"- fqdn: {name}\n  tunnel_route: {to}\n" for name, to in routes.items()))

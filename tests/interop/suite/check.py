@@ -1,6 +1,5 @@
 """Checks and waits: each fails with what was seen."""
 
-import sys
 import time
 
 
@@ -21,7 +20,7 @@ def say(text):
 
 def note(text):
     """One line of progress that is no case's."""
-    print(text, file=sys.stdout, flush=True)
+    print(text, flush=True)
 
 
 def wait_for(what, seconds, probe, every=0.2):
