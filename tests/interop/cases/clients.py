@@ -36,7 +36,7 @@ def libpulsar(place, star, megabytes=MEGABYTES):
 
 
 def java(place, star):
-    jars, client = place.cache.jars(star.pulsar), PARTS / "SniClient.java"
+    jars, client = star.jars, PARTS / "SniClient.java"
     argv = ["java", "-cp", f"{jars}/*", client, star.authority.certificate, JAVA, f"{HUB_NAME}:443", MEGABYTES]
     return process.run("the Java client", argv, place.logs / "java.log", 90).splitlines()[-1]
 

@@ -141,6 +141,7 @@ def of_the_hub(field):
 
 def stalled_receiver(place, seconds=180):
     """A party's broker stands still; what waits for it waits at the sender."""
+    sandbox.small_buffers()
     with Star(place, PARTIES, broker_settings=SILENT) as star, star.hub:
         star.join()
         star.replicate(5)

@@ -55,6 +55,13 @@ def slow_link(rate="2mbit"):
     tool("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "1520", "latency", "400ms")
 
 
+def small_buffers(most=128 << 10):
+    """Sockets made from now on keep at most so many bytes each way. Else the kernel's buffers take
+    all that a broker's replicator sends ahead of acknowledgements: 2 to 20 MB, as it chances."""
+    for name in ("tcp_rmem", "tcp_wmem"):
+        Path(f"/proc/sys/net/ipv4/{name}").write_text(f"4096 65536 {most}")
+
+
 def fast_link():
     tool("tc", "qdisc", "del", "dev", "lo", "root")
 

@@ -31,7 +31,8 @@ class Star:
     """`parties` with a broker each, which know one another once `join` is called."""
 
     def __init__(self, case, parties, pulsar="3.0", hub_settings="", broker_settings="", hub_named=()):
-        self.case, self.parties, self.pulsar = case, list(parties), pulsar
+        self.case, self.parties = case, list(parties)
+        self.version, self.jars = VERSIONS["pulsar"][pulsar]["version"], case.cache.jars(pulsar)
         # Whose certificate carries the hub's name too.
         self.hub_named = hub_named
         self.authority = Authority(case.state / "certs")
@@ -65,17 +66,15 @@ class Star:
         """Starts them together: each is busy with itself for seconds."""
         for party in parties:
             self.authority.issue(name_of(party), also=[HUB_NAME] if party in self.hub_named else [])
-            jars = self.case.cache.jars(self.pulsar)
             folder = self.case.state / f"broker-{party}"
             certs = self.authority.folder
-            broker = Broker(party, jars, folder, self.case.logs, certs, self.broker_settings)
+            broker = Broker(party, self.jars, folder, self.case.logs, certs, self.broker_settings)
             self.brokers[party] = broker
             self.payload.setdefault(party, 0)
             broker.start()
         for party in parties:
             self.brokers[party].wait_ready()
-        version = VERSIONS["pulsar"][self.pulsar]["version"]
-        say(f"brokers {', '.join(parties)} are up, Pulsar {version}")
+        say(f"brokers {', '.join(parties)} are up, Pulsar {self.version}")
 
     def join(self, namespace="session", parties=None):
         """Every party learns every other one, as FATE does it."""
@@ -128,7 +127,7 @@ class Star:
             of_party.carried(self.payload[of_party.party])
         checked = sum(result["messages"] for result in self.results)
         return {
-            "with": f"Pulsar {VERSIONS['pulsar'][self.pulsar]['version']}",
+            "with": f"Pulsar {self.version}",
             # Where the suite's own messages were sent, not FATE's or a client's, which check their own.
             **({"messages": checked, "hashes": f"{checked} right"} if checked else {}),
             "payload_mb": sum(self.payload.values()) / 1e6,

@@ -38,8 +38,9 @@ def greet(port, name, apart=None, patience=8, address=HUB_ADDRESS):
     `apart` is given: the second comes so many seconds after the first."""
     trust = ssl._create_unverified_context()
     if apart is not None:
-        # As long as today's hellos with a post-quantum key share.
-        trust.set_alpn_protocols([f"protocol-{number:02}" for number in range(100)])
+        # As long as today's hellos with a post-quantum key share. One that a proxy may like is among
+        # them: the rest is only there to fill.
+        trust.set_alpn_protocols(["http/1.1", *(f"protocol-{number:02}" for number in range(100))])
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = trust.wrap_bio(incoming, outgoing, server_hostname=name)
     with socket.create_connection((address, port), timeout=patience) as plain:
@@ -53,7 +54,7 @@ def greet(port, name, apart=None, patience=8, address=HUB_ADDRESS):
             except ssl.SSLWantReadError:
                 hello = outgoing.read()
             except ssl.SSLError as error:
-                return f"alert {error.reason.lower().replace('_', ' ')}" if seen[:1] == b"\x15" else f"plain {seen[:15]!r}"
+                return refusal(seen, error)
             for segment in [hello] if apart is None or seen else [hello[:1448], hello[1448:]]:
                 plain.sendall(segment)
                 time.sleep(apart or 0)
@@ -66,6 +67,15 @@ def greet(port, name, apart=None, patience=8, address=HUB_ADDRESS):
             if not seen:
                 return "closed without a byte"
             incoming.write(seen)
+
+
+def refusal(seen, error):
+    """What a peer says that shakes no hands: an alert with its number (RFC 8446, 6), or no TLS."""
+    if seen[:1] != b"\x15":
+        return f"no TLS but {seen[:15]!r}"
+    # OpenSSL has no words for every number.
+    words = (error.reason or "unknown").removeprefix("TLSV1_").removeprefix("ALERT_")
+    return f"alert {seen[6]}, {words.lower().replace('_', ' ')}"
 
 
 def subject(tls):
