@@ -124,7 +124,7 @@ fn run(rival: &str, load: &str) -> (f64, f64) {
                     pools.clone(),
                     Handle::new(),
                 );
-                let transfer = tokio::task::spawn_local(relaying).await.unwrap();
+                let transfer = tokio::task::spawn_local(relaying).await.unwrap().over();
                 if std::env::var_os("SNIHUB_BENCH_COUNTS").is_some() {
                     println!("{rival} {load}: {transfer:?} {:?}", pools.counters());
                 }

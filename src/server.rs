@@ -18,7 +18,7 @@ use crate::worker::{self, Command, Door, Inbound, Shared, keepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -76,13 +76,7 @@ impl Hub {
         let (doors, orders): (Vec<_>, Vec<_>) = (0..workers)
             .map(|_| {
                 let (commands, orders) = mpsc::unbounded_channel();
-                (
-                    Door {
-                        commands,
-                        sessions: Arc::new(AtomicUsize::new(0)),
-                    },
-                    orders,
-                )
+                (Door::new(commands), orders)
             })
             .unzip();
         let (running, _) = watch::channel(0);

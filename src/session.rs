@@ -9,8 +9,8 @@ use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Outcome;
 use crate::tls::Alert;
-use crate::tunnel::{self, Handle, Limits};
-use crate::worker::{Decided, Inbound, Live, Place, Worker};
+use crate::tunnel::{self, Handle, Limits, Relayed, Relaying};
+use crate::worker::{Belongings, Decided, Inbound, Live, Place, Worker};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,7 +35,8 @@ pub struct Accepted {
 
 /// Carries one connection to its end. The record is told here or, if this future is dropped or
 /// panics, when `live` is dropped.
-pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live) {
+/// `session` is the place among all sessions that it holds until then.
+pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live, session: Held) {
     // In a box of its own: what the hello and the dial need is not kept while the tunnel stands.
     let established = Box::pin(establish(&worker, accepted, &live)).await;
     match established {
@@ -45,15 +46,19 @@ pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live) {
                 upstream,
                 limits,
                 why,
-                shares: _shares,
+                shares,
             } = standing;
             let handle = Handle::new();
             let pools = Rc::clone(worker.pools());
             // From here on whatever goes wrong, a panic included, is a RST for both.
             let relaying = tunnel::relay(client, upstream, limits, pools, Rc::clone(&handle));
             live.stand(why, handle);
-            let transfer = relaying.await;
-            live.close(Outcome::Ended(transfer.ended));
+            let belongings = Belongings {
+                limits,
+                shares,
+                session,
+            };
+            carry(relaying, live, belongings).await;
         }
         Err(Declined { outcome, client }) => {
             let alert = match &outcome {
@@ -69,6 +74,14 @@ pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live) {
                 None => farewell_in_passing(&client, last_words),
             }
         }
+    }
+}
+
+/// Relays until the tunnel is over, or goes on at another worker.
+pub async fn carry(relaying: Relaying, live: Live, belongings: Belongings) {
+    match relaying.await {
+        Relayed::Over(transfer) => live.close(Outcome::Ended(transfer.ended)),
+        Relayed::Leaving(parcel) => live.leave(parcel, belongings),
     }
 }
 
@@ -88,7 +101,7 @@ struct Declined {
 }
 
 /// What a tunnel holds of the caps by source and by route.
-type Shares = (Option<Share<SourceKey>>, Option<Share<Arc<str>>>);
+pub type Shares = (Option<Share<SourceKey>>, Option<Share<Arc<str>>>);
 
 async fn establish(
     worker: &Rc<Worker>,

@@ -169,7 +169,9 @@ impl Future for Watched {
             let now = ALLOCATOR.stats();
             this.span.get_or_insert((now, now)).1 = now;
         }
-        let transfer = std::task::ready!(outcome);
+        let transfer = std::task::ready!(outcome)
+            .over()
+            .expect("wanted nowhere else");
         assert_eq!(moved, this.total);
         let (before, after) = this.span.expect("a warm-up that ended");
         Poll::Ready((before, after, transfer))

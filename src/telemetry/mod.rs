@@ -6,4 +6,4 @@ mod record;
 
 pub use counters::{Counters, Totals};
 pub use log::{LogGuard, init_log, set_log_json};
-pub use record::{Outcome, Record, SessionId};
+pub use record::{Facts, Outcome, Record, SessionId};

@@ -21,14 +21,14 @@ use tracing::{Level, debug, info, warn};
 macro_rules! tell {
     ($event:ident, $record:ident, $($particular:tt)*) => {
         $event!(
-            session = %Hex($record.id),
-            source = %$record.endpoints.client,
-            party = $record.party.as_deref(),
-            inbound = %$record.endpoints.local,
-            name = $record.name.as_deref(),
-            route = $record.route.as_deref(),
-            target = $record.target.as_deref(),
-            upstream = $record.upstream.map(display),
+            session = %Hex($record.facts.id),
+            source = %$record.facts.endpoints.client,
+            party = $record.facts.party.as_deref(),
+            inbound = %$record.facts.endpoints.local,
+            name = $record.facts.name.as_deref(),
+            route = $record.facts.route.as_deref(),
+            target = $record.facts.target.as_deref(),
+            upstream = $record.facts.upstream.map(display),
             $($particular)*
         )
     };
@@ -51,10 +51,20 @@ pub enum Outcome {
 /// What is known of a session so far. Dropping it tells the rest.
 #[derive(Debug)]
 pub struct Record {
+    facts: Facts,
+    counters: Arc<Counters>,
+    tunnel: Option<Rc<Handle>>,
+    /// Why the session is being aborted, if it is.
+    aborted_for: Option<Ended>,
+    told: bool,
+}
+
+/// What a record has gathered; goes with the tunnel from one worker to another.
+#[derive(Debug, Clone)]
+pub struct Facts {
     id: SessionId,
     endpoints: Endpoints,
     began: Instant,
-    counters: Arc<Counters>,
     name: Option<Box<str>>,
     party: Option<Arc<str>>,
     route: Option<Arc<str>>,
@@ -64,21 +74,23 @@ pub struct Record {
     hello: Option<Duration>,
     dial: Option<Duration>,
     preface: u64,
-    tunnel: Option<Rc<Handle>>,
-    /// Why the session is being aborted, if it is.
-    aborted_for: Option<Ended>,
-    told: bool,
+}
+
+impl Facts {
+    /// The session's.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
 }
 
 impl Record {
     /// Begins with the accepted connection.
     pub fn begin(id: SessionId, endpoints: Endpoints, counters: Arc<Counters>) -> Record {
         counters.accepted.add(1);
-        Record {
+        let facts = Facts {
             id,
             endpoints,
             began: Instant::now(),
-            counters,
             name: None,
             party: None,
             route: None,
@@ -88,47 +100,68 @@ impl Record {
             hello: None,
             dial: None,
             preface: 0,
+        };
+        Record::of(facts, counters)
+    }
+
+    /// Goes on with what another worker's record gathered. `counters` are this worker's.
+    pub fn of(facts: Facts, counters: Arc<Counters>) -> Record {
+        Record {
+            facts,
+            counters,
             tunnel: None,
             aborted_for: None,
             told: false,
         }
     }
 
+    /// The tunnel leaves this worker: another record tells the rest.
+    pub fn leave(&mut self) -> Facts {
+        self.told = true;
+        self.facts.clone()
+    }
+
+    /// The tunnel stands here now; its handle knows the bytes.
+    pub fn moved(&mut self, tunnel: Rc<Handle>) {
+        self.tunnel = Some(tunnel);
+        tell!(debug, self, "moved to a worker with less traffic");
+    }
+
     /// No hello came: who called, and how many bytes it sent.
     pub fn no_hello(&mut self, endpoints: Endpoints, received: u64) {
-        self.endpoints = endpoints;
-        self.received = received;
+        self.facts.endpoints = endpoints;
+        self.facts.received = received;
     }
 
     /// The hello is whole: who called (a PROXY header may have changed it), which name it asked
     /// for, and how many bytes came.
     pub fn hello(&mut self, endpoints: Endpoints, name: Option<&ServerName>, received: u64) {
-        self.endpoints = endpoints;
-        self.received = received;
-        self.name = name.map(|name| name.as_str().into());
-        self.hello = Some(self.began.elapsed());
+        self.facts.endpoints = endpoints;
+        self.facts.received = received;
+        self.facts.name = name.map(|name| name.as_str().into());
+        self.facts.hello = Some(self.facts.began.elapsed());
     }
 
     /// The party that dials out from the source address, by its route's id.
     pub fn party(&mut self, id: &Arc<str>) {
-        self.party = Some(Arc::clone(id));
+        self.facts.party = Some(Arc::clone(id));
     }
 
     /// The entry that took the name.
     pub fn route(&mut self, id: &Arc<str>) {
-        self.route = Some(Arc::clone(id));
+        self.facts.route = Some(Arc::clone(id));
     }
 
     /// The destination, before it is resolved.
     pub fn target(&mut self, target: &impl ToString) {
-        self.target = Some(target.to_string().into());
+        self.facts.target = Some(target.to_string().into());
     }
 
     /// The upstream answered, and has taken the client's first bytes.
     pub fn dialed(&mut self, dialed: &Dialed) {
-        self.upstream = Some(dialed.address);
-        self.dial = Some(dialed.resolve_time + dialed.connect_time);
-        self.preface = dialed.sent;
+        self.facts.upstream = Some(dialed.address);
+        self.facts.dial = Some(dialed.resolve_time + dialed.connect_time);
+        self.facts.preface = dialed.sent;
     }
 
     /// The tunnel stands; from now on its handle knows the bytes.
@@ -138,8 +171,8 @@ impl Record {
         tell!(
             info,
             self,
-            hello_ms = self.hello.map(millis),
-            dial_ms = self.dial.map(millis),
+            hello_ms = self.facts.hello.map(millis),
+            dial_ms = self.facts.dial.map(millis),
             "opened"
         );
     }
@@ -148,15 +181,15 @@ impl Record {
     pub fn alive(&self) {
         let [up, down] = self.bytes();
         info!(
-            session = %Hex(self.id),
-            source = %self.endpoints.client,
-            party = self.party.as_deref(),
-            name = self.name.as_deref(),
-            route = self.route.as_deref(),
-            upstream = self.upstream.map(display),
+            session = %Hex(self.facts.id),
+            source = %self.facts.endpoints.client,
+            party = self.facts.party.as_deref(),
+            name = self.facts.name.as_deref(),
+            route = self.facts.route.as_deref(),
+            upstream = self.facts.upstream.map(display),
             client_to_upstream = up,
             upstream_to_client = down,
-            total_s = self.began.elapsed().as_secs(),
+            total_s = self.facts.began.elapsed().as_secs(),
             "alive"
         );
     }
@@ -184,12 +217,14 @@ impl Record {
     }
 
     fn bytes(&self) -> [u64; 2] {
-        self.tunnel.as_ref().map_or([self.preface, 0], |tunnel| {
-            [
-                self.preface + tunnel.client_to_upstream(),
-                tunnel.upstream_to_client(),
-            ]
-        })
+        self.tunnel
+            .as_ref()
+            .map_or([self.facts.preface, 0], |tunnel| {
+                [
+                    self.facts.preface + tunnel.client_to_upstream(),
+                    tunnel.upstream_to_client(),
+                ]
+            })
     }
 
     fn tell(&mut self, outcome: &Outcome) {
@@ -209,7 +244,7 @@ impl Record {
             by,
             why,
             level,
-        } = verdict(outcome, self.received);
+        } = verdict(outcome, self.facts.received);
         let relay = self.tunnel.as_ref().map(|tunnel| tunnel.relay().label());
         macro_rules! closed {
             ($event:ident) => {
@@ -218,9 +253,9 @@ impl Record {
                     self,
                     client_to_upstream = up,
                     upstream_to_client = down,
-                    hello_ms = self.hello.map(millis),
-                    dial_ms = self.dial.map(millis),
-                    total_ms = millis(self.began.elapsed()),
+                    hello_ms = self.facts.hello.map(millis),
+                    dial_ms = self.facts.dial.map(millis),
+                    total_ms = millis(self.facts.began.elapsed()),
                     relay,
                     ended,
                     by,

@@ -151,6 +151,11 @@ impl<P: Pipe> Direction<P> {
         self.slab.is_some() || self.piped > 0
     }
 
+    /// Whether it is open and holds nothing, so that all there is to it is counts.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Open && !self.holds() && self.pipe.is_none()
+    }
+
     /// Whether FIN was passed on.
     pub(super) fn is_finished(&self) -> bool {
         self.phase == Phase::Finished

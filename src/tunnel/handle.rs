@@ -28,7 +28,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// A handle for one tunnel, to be given to [`super::relay()`].
+    /// A handle for one tunnel, to be given to [`super::relay()`] or [`super::Parcel::open`].
     pub fn new() -> Rc<Handle> {
         Rc::default()
     }

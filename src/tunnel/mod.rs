@@ -21,8 +21,10 @@
 mod direction;
 mod handle;
 mod idle_wheel;
+mod load;
 #[cfg(test)]
 mod model;
+mod parcel;
 mod pipe_pool;
 mod pools;
 mod relay;
@@ -31,7 +33,8 @@ mod socket;
 mod transfer;
 
 pub use handle::Handle;
+pub use parcel::Parcel;
 pub use pipe_pool::{SpliceMode, self_test};
 pub use pools::{Counters, Pools};
-pub use relay::{Relaying, relay};
+pub use relay::{Relayed, Relaying, relay};
 pub use transfer::{Ended, Limits, Relay, Transfer};

@@ -1,6 +1,7 @@
 //! What the tunnels of one worker share: memory, pipes, the idle wheel, counters.
 
 use super::idle_wheel::{Place, Wheel};
+use super::load::Load;
 use super::pipe_pool::{KernelPipe, PipePool, SpliceMode};
 use super::scratch::Memory;
 use super::socket::Pipe;
@@ -27,6 +28,7 @@ impl<P: Pipe> Kit<P> {
 /// Shared by all tunnels of one worker thread; never leaves it.
 pub struct Pools {
     pub(super) kit: Kit<KernelPipe>,
+    pub(super) load: Load,
     wheel: RefCell<Wheel>,
     started: Instant,
     now: Cell<u64>,
@@ -59,6 +61,7 @@ impl Pools {
     pub fn new(splice: SpliceMode, most_pipes: usize) -> Rc<Pools> {
         Rc::new(Pools {
             kit: Kit::new(splice, most_pipes),
+            load: Load::default(),
             wheel: RefCell::new(Wheel::new()),
             started: Instant::now(),
             now: Cell::new(0),
@@ -85,12 +88,24 @@ impl Pools {
         self.behind.set(now.saturating_sub(self.now.get()).max(1));
         self.now.set(now);
         self.kit.pipes.tick();
+        self.load.tick();
         self.wheel.borrow_mut().turn(now);
     }
 
     /// The worker's coarse time: ms since its start, as of the last tick.
     pub fn now_ms(&self) -> u64 {
         self.now.get()
+    }
+
+    /// How many tunnels moved 4 MiB or more (fat ones) between the last two calls of [`Pools::tick`].
+    pub fn fat(&self) -> usize {
+        self.load.fat()
+    }
+
+    /// Another worker has clearly fewer fat tunnels: until the next tick one of ours may leave its
+    /// relay as a [`super::Parcel`].
+    pub fn want_elsewhere(&self) {
+        self.load.want_elsewhere();
     }
 
     /// Whether bulk is spliced here, and why not. May turn from Splice to Copy at run time, when

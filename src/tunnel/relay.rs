@@ -2,16 +2,18 @@
 
 use super::direction::{At, Direction, Fault, Progress};
 use super::idle_wheel::Place;
+use super::load::Weight;
+use super::parcel::Parcel;
 use super::pipe_pool::KernelPipe;
+use super::socket::reset_on_close;
 use super::{Ended, Handle, Limits, Pools, Relay, Transfer};
 use rustix::io::Errno;
-use rustix::net::sockopt::{set_socket_linger, socket_error};
+use rustix::net::sockopt::socket_error;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -28,36 +30,51 @@ pub fn relay(
     pools: Rc<Pools>,
     handle: Rc<Handle>,
 ) -> Relaying {
-    let stamp = pools.stamp();
-    handle.active.set(stamp);
-    let place = pools.watch(&handle, &limits);
-    Relaying {
-        sockets: [client, upstream],
-        directions: [Direction::new(), Direction::new()],
-        pools,
-        handle,
-        place,
-        over: false,
+    let directions = [Direction::new(), Direction::new()];
+    Relaying::begin([client, upstream], directions, limits, pools, handle)
+}
+
+/// Client to upstream, upstream to client.
+pub(super) type Directions = [Direction<KernelPipe>; 2];
+
+/// What comes of a relay.
+#[derive(Debug)]
+pub enum Relayed {
+    /// The tunnel is over.
+    Over(Transfer),
+    /// It goes on at another worker ([`Pools::want_elsewhere`]).
+    Leaving(Parcel),
+}
+
+impl Relayed {
+    /// The transfer; `None` for a tunnel that left, which none does unless it is wanted elsewhere.
+    pub fn over(self) -> Option<Transfer> {
+        match self {
+            Relayed::Over(transfer) => Some(transfer),
+            Relayed::Leaving(_) => None,
+        }
     }
 }
 
 /// A running [`relay`]. All that one tunnel holds in user memory, besides its handle.
 #[must_use = "a tunnel moves only while it is awaited"]
 pub struct Relaying {
-    /// Client, upstream.
-    sockets: [TcpStream; 2],
-    /// Client to upstream, upstream to client.
-    directions: [Direction<KernelPipe>; 2],
+    /// Client, upstream; `None` once it has left.
+    sockets: Option<[TcpStream; 2]>,
+    directions: Directions,
     pools: Rc<Pools>,
     handle: Rc<Handle>,
     place: Place,
+    weight: Weight,
+    /// A tunnel moves to another worker once at most, so that none is sent to and fro.
+    settled: bool,
     over: bool,
 }
 
 impl Future for Relaying {
-    type Output = Transfer;
+    type Output = Relayed;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Transfer> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Relayed> {
         let this = self.get_mut();
         this.handle.set_waker(cx.waker());
         if let Some(why) = this.handle.ended() {
@@ -65,10 +82,12 @@ impl Future for Relaying {
         }
         let before = this.moved();
         let turn = this.turn(cx);
-        let moved = this.moved() != before;
-        this.publish(moved);
-        this.pools.count_wake_up(moved || turn.is_ready());
+        let moved = this.moved() - before;
+        this.publish(moved > 0);
+        this.pools.count_wake_up(moved > 0 || turn.is_ready());
+        this.pools.load.weigh(&mut this.weight, moved);
         match turn {
+            Poll::Pending if this.may_leave() => Poll::Ready(this.leave()),
             Poll::Pending => Poll::Pending,
             Poll::Ready(why) => Poll::Ready(this.close(why)),
         }
@@ -76,6 +95,42 @@ impl Future for Relaying {
 }
 
 impl Relaying {
+    fn begin(
+        sockets: [TcpStream; 2],
+        directions: Directions,
+        limits: Limits,
+        pools: Rc<Pools>,
+        handle: Rc<Handle>,
+    ) -> Relaying {
+        let place = pools.watch(&handle, &limits);
+        let relaying = Relaying {
+            sockets: Some(sockets),
+            directions,
+            pools,
+            handle,
+            place,
+            weight: Weight::default(),
+            settled: false,
+            over: false,
+        };
+        relaying.publish(true);
+        relaying
+    }
+
+    /// Goes on with what has come from another worker.
+    pub(super) fn resume(
+        sockets: [TcpStream; 2],
+        directions: Directions,
+        limits: Limits,
+        pools: Rc<Pools>,
+        handle: Rc<Handle>,
+    ) -> Relaying {
+        let mut relaying = Relaying::begin(sockets, directions, limits, pools, handle);
+        relaying.weight = relaying.pools.load.arrived();
+        relaying.settled = true;
+        relaying
+    }
+
     /// One turn of both directions.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if self.handle.takes_look()
@@ -83,7 +138,9 @@ impl Relaying {
         {
             return Poll::Ready(ended);
         }
-        let [client, upstream] = &self.sockets;
+        let Some([client, upstream]) = &self.sockets else {
+            return Poll::Pending;
+        };
         let ways = [(client, upstream), (upstream, client)];
         let mut finished = 0;
         let mut spent = false;
@@ -146,16 +203,20 @@ impl Relaying {
     /// behind a stalled sink, or has sent FIN. Asked on a coarse tick only.
     fn hidden_error(&self) -> Option<Ended> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.sockets.iter().enumerate().find_map(|(side, socket)| {
-            let told = pin!(socket.ready(Interest::ERROR)).poll(&mut cx);
-            if !matches!(told, Poll::Ready(Ok(ready)) if ready.is_error()) {
-                return None;
-            }
-            let Ok(Err(errno)) = socket_error(socket) else {
-                return None;
-            };
-            Some(self.blame(side, &errno.into()))
-        })
+        self.sockets
+            .iter()
+            .flatten()
+            .enumerate()
+            .find_map(|(side, socket)| {
+                let told = pin!(socket.ready(Interest::ERROR)).poll(&mut cx);
+                if !matches!(told, Poll::Ready(Ok(ready)) if ready.is_error()) {
+                    return None;
+                }
+                let Ok(Err(errno)) = socket_error(socket) else {
+                    return None;
+                };
+                Some(self.blame(side, &errno.into()))
+            })
     }
 
     fn moved(&self) -> u64 {
@@ -184,17 +245,40 @@ impl Relaying {
         }
     }
 
+    /// Whether it goes to another worker, now that nothing is held.
+    fn may_leave(&self) -> bool {
+        !self.settled
+            && self.directions.iter().all(Direction::is_at_rest)
+            && self.pools.load.lets_go(&self.weight)
+    }
+
+    fn leave(&mut self) -> Relayed {
+        let directions =
+            std::mem::replace(&mut self.directions, [Direction::new(), Direction::new()]);
+        let parcel = self
+            .sockets
+            .take()
+            .map(|sockets| Parcel::close(sockets, directions));
+        match parcel {
+            Some(Ok(parcel)) => {
+                self.let_go(true);
+                Relayed::Leaving(parcel)
+            }
+            _ => self.close(Ended::LocalError),
+        }
+    }
+
     /// The end: what is borrowed goes back, and unless the end was clean both peers get RST when
     /// the sockets are dropped (fact 7).
-    fn close(&mut self, why: Ended) -> Transfer {
+    fn close(&mut self, why: Ended) -> Relayed {
         let ended = self.handle.close(why);
         self.let_go(ended.is_clean());
-        Transfer {
-            client_to_upstream: self.directions[0].moved(),
-            upstream_to_client: self.directions[1].moved(),
+        Relayed::Over(Transfer {
+            client_to_upstream: self.handle.client_to_upstream(),
+            upstream_to_client: self.handle.upstream_to_client(),
             ended,
             relay: Relay::from_spliced(self.handle.spliced.get()),
-        }
+        })
     }
 
     fn let_go(&mut self, clean: bool) {
@@ -206,9 +290,9 @@ impl Relaying {
         }
         self.pools.unwatch(self.place);
         if !clean {
-            for socket in &self.sockets {
+            for socket in self.sockets.iter().flatten() {
                 // Fails only for a descriptor that is no socket.
-                let _ = set_socket_linger(socket, Some(Duration::ZERO));
+                let _ = reset_on_close(socket);
             }
         }
     }

@@ -3,9 +3,11 @@
 //! Two small traits, so that the very same state machine runs over simulated sockets in the model
 //! test.
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send};
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -17,6 +19,16 @@ pub(super) trait Pipe: Sized {
     fn open() -> io::Result<Self>;
     /// Takes bytes out into memory: the way out when `splice` was forbidden with bytes inside.
     fn read(&self, into: &mut [u8]) -> io::Result<usize>;
+}
+
+/// SO_LINGER{1, 0}: from now on whatever closes the socket sends RST (fact 7).
+pub(super) fn reset_on_close(socket: &TcpStream) -> io::Result<()> {
+    Ok(set_socket_linger(socket, Some(Duration::ZERO))?)
+}
+
+/// Takes that back: closing sends FIN, after what was written.
+pub(super) fn finish_on_close(socket: &TcpStream) -> io::Result<()> {
+    Ok(set_socket_linger(socket, None)?)
 }
 
 /// A socket, non-blocking. `recv` and `send` report WouldBlock only as the socket's own word, and

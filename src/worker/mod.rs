@@ -5,10 +5,12 @@
 //! control thread, and connections from a worker that has more of them.
 
 mod accept;
+mod balance;
 mod closing;
 mod orders;
 mod registry;
 
+pub use balance::Belongings;
 pub use orders::{Arrival, Command, Door, Inbound, Shared, Start};
 pub use registry::{Decided, Live, Place};
 
@@ -25,7 +27,7 @@ use crate::session::{Accepted, session};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Counters, Record, SessionId};
 use crate::tunnel::{Limits, Pools};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
@@ -45,9 +47,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(250);
 /// A tunnel that lives long says so this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// A connection goes to another worker only if that one has this many sessions fewer, and a
-/// quarter fewer: a hand-over costs two epoll calls and a wake-up.
-const CLEARLY_LESS: usize = 16;
 
 /// The worker, as its sessions see it.
 pub struct Worker {
@@ -63,6 +62,8 @@ pub struct Worker {
     /// Accepting is over; nothing is handed to other workers any more.
     draining: CancellationToken,
     last_trouble_told: Cell<Option<Instant>>,
+    /// Ticks until a fat tunnel may leave again.
+    settling: Cell<u32>,
 }
 
 /// Runs a worker on this thread until it is told to end.
@@ -98,6 +99,7 @@ pub fn run(start: Start) -> io::Result<()> {
             next: Cell::new(0),
             draining: CancellationToken::new(),
             last_trouble_told: Cell::new(None),
+            settling: Cell::new(0),
         });
         let (mut listening, mut accepting) = (Vec::new(), Vec::new());
         for (socket, inbound) in listeners {
@@ -121,6 +123,7 @@ pub fn run(start: Start) -> io::Result<()> {
                     }
                 }
                 Command::Adopt(arrival) => worker.begin(*arrival),
+                Command::Settle(mover) => worker.settle(*mover),
                 Command::Drain(over) => {
                     listening.clear();
                     worker.draining.cancel();
@@ -133,8 +136,10 @@ pub fn run(start: Start) -> io::Result<()> {
         // What was handed over and comes too late has a record like any other.
         commands.close();
         while let Ok(command) = commands.try_recv() {
-            if let Command::Adopt(arrival) = command {
-                worker.begin(*arrival);
+            match command {
+                Command::Adopt(arrival) => worker.begin(*arrival),
+                Command::Settle(mover) => worker.settle(*mover),
+                _ => {}
             }
         }
         // The runtime goes now, and every session with it: each tells its record as it is dropped.
@@ -277,13 +282,8 @@ impl Worker {
             at: Instant::now(),
             admission: self.shared.permits.admit(),
         };
-        let own = self.sessions.borrow().len();
-        let sessions = |door: &Door| door.sessions.load(Relaxed);
-        let kept = match self.doors.iter().min_by_key(|door| sessions(door)) {
-            Some(door)
-                if own > sessions(door) + CLEARLY_LESS.max(own / 4)
-                    && !self.draining.is_cancelled() =>
-            {
+        let kept = match self.less_busy() {
+            Some(door) => {
                 // Comes back if that worker has ended.
                 let sent = door.commands.send(Command::Adopt(Box::new(arrival)));
                 match sent.map_err(|refused| refused.0) {
@@ -291,7 +291,7 @@ impl Worker {
                     _ => return,
                 }
             }
-            _ => arrival,
+            None => arrival,
         };
         self.begin(kept);
     }
@@ -318,20 +318,9 @@ impl Worker {
         let sequence = self.next.get();
         self.next.set(sequence + 1);
         let id = sequence * self.doors.len() as u64 + self.index as u64;
-        let entry = Rc::new(registry::Entry {
-            record: RefCell::new(Record::begin(id, endpoints, Arc::clone(&self.counters))),
-            standing: RefCell::default(),
-            task: OnceCell::new(),
-            alive_told: Cell::new(0),
-            began: at,
-        });
-        self.sessions.borrow_mut().insert(id, Rc::clone(&entry));
-        self.publish_load();
-        let live = Live {
-            worker: Rc::clone(self),
-            id,
-            entry: Rc::clone(&entry),
-        };
+        let record = Record::begin(id, endpoints, Arc::clone(&self.counters));
+        let entry = registry::Entry::new(record, at, 0);
+        let live = Live::enter(self, id, &entry);
         let accepted = Accepted {
             stream,
             endpoints,
@@ -339,12 +328,8 @@ impl Worker {
             at,
             pending: admission.hello,
         };
-        let held = admission.session;
-        let task = spawn_local(async move {
-            let worker = Rc::clone(&live.worker);
-            session(worker, accepted, live).await;
-            drop(held);
-        });
+        let worker = Rc::clone(self);
+        let task = spawn_local(session(worker, accepted, live, admission.session));
         // Set once, right here.
         drop(entry.task.set(task.abort_handle()));
     }
@@ -390,6 +375,7 @@ async fn tick(worker: Rc<Worker>) {
     for n in 0u64.. {
         clock.tick().await;
         worker.pools.tick();
+        worker.balance();
         if n % 240 == 239 {
             tell_alive(&worker);
         }

@@ -1,5 +1,6 @@
 //! What a worker is given: its start, its orders, what it shares with the others.
 
+use super::balance::Mover;
 use crate::net::listener;
 use crate::net::preface::HelloMemory;
 use crate::net::proxy_protocol::Trusted;
@@ -56,6 +57,8 @@ pub enum Command {
     Publish(Arc<Snapshot>, bool),
     /// A connection another worker accepted.
     Adopt(Box<Arrival>),
+    /// A fat tunnel of a worker that has more of them.
+    Settle(Box<Mover>),
     /// Stop accepting, close what stands evenly over this time, then end.
     Drain(Duration),
     /// End now.
@@ -78,6 +81,19 @@ pub struct Door {
     pub commands: mpsc::UnboundedSender<Command>,
     /// How many sessions it has.
     pub sessions: Arc<AtomicUsize>,
+    /// How many fat tunnels it had of late.
+    pub fat: Arc<AtomicUsize>,
+}
+
+impl Door {
+    /// To a worker that has nothing yet.
+    pub fn new(commands: mpsc::UnboundedSender<Command>) -> Door {
+        Door {
+            commands,
+            sessions: Arc::default(),
+            fat: Arc::default(),
+        }
+    }
 }
 
 /// What a worker is started with.

@@ -69,6 +69,27 @@ impl Place {
 }
 
 impl Entry {
+    /// What another worker or this one accepted, or a tunnel that has come.
+    pub(super) fn new(record: Record, began: Instant, alive_told: u64) -> Rc<Entry> {
+        Rc::new(Entry {
+            record: RefCell::new(record),
+            standing: RefCell::default(),
+            task: OnceCell::new(),
+            alive_told: Cell::new(alive_told),
+            began,
+        })
+    }
+
+    /// The tunnel stands.
+    pub(super) fn stands(&self, why: Decided, handle: Rc<Handle>) {
+        self.standing.replace(Some(Standing { why, handle }));
+    }
+
+    /// It leaves this worker: what it was decided by.
+    pub(super) fn no_longer_stands(&self) -> Option<Decided> {
+        self.standing.take().map(|standing| standing.why)
+    }
+
     /// Ends a tunnel by its handle; what has not come so far is dropped where it stands.
     pub(super) fn end(&self, why: Ended) {
         if let Some(standing) = &*self.standing.borrow() {
@@ -91,6 +112,17 @@ pub struct Live {
 }
 
 impl Live {
+    /// From now on the worker knows the session.
+    pub(super) fn enter(worker: &Rc<Worker>, id: SessionId, entry: &Rc<Entry>) -> Live {
+        worker.sessions.borrow_mut().insert(id, Rc::clone(entry));
+        worker.publish_load();
+        Live {
+            worker: Rc::clone(worker),
+            id,
+            entry: Rc::clone(entry),
+        }
+    }
+
     /// The record, to add to.
     pub fn record(&self) -> RefMut<'_, Record> {
         self.entry.record.borrow_mut()
@@ -99,7 +131,7 @@ impl Live {
     /// The tunnel stands.
     pub fn stand(&self, why: Decided, handle: Rc<Handle>) {
         self.record().opened(Rc::clone(&handle));
-        self.entry.standing.replace(Some(Standing { why, handle }));
+        self.entry.stands(why, handle);
     }
 
     /// The session ended this way.

@@ -3,6 +3,7 @@
 mod support;
 
 mod ats_replay;
+mod balance;
 mod bounds;
 mod broken_files;
 mod clients;

@@ -113,6 +113,11 @@ impl Link {
         Ok(())
     }
 
+    /// The socket; what is sent on it is the caller's to count.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// The hub has cut it, and not by a FIN, which would pass for a whole stream.
     pub(crate) fn was_reset(&mut self) {
         let end = self.stream.read(&mut [0]).map_err(|error| error.kind());

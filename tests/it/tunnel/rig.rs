@@ -1,6 +1,8 @@
 //! A real relay on a thread of its own between two blocking sockets that the test plays with.
 
-use snihub::tunnel::{Counters, Ended, Handle, Limits, Pools, SpliceMode, Transfer, relay};
+use snihub::tunnel::{
+    Counters, Ended, Handle, Limits, Pools, Relayed, SpliceMode, Transfer, relay,
+};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -39,6 +41,11 @@ pub(crate) struct Rig {
 enum Order {
     End(Ended),
     Abort,
+    /// A fat tunnel is wanted elsewhere; it comes back, or is dropped on its way.
+    Elsewhere {
+        arrives: bool,
+        left: oneshot::Sender<()>,
+    },
     Count(oneshot::Sender<Counters>),
 }
 
@@ -70,6 +77,13 @@ impl Rig {
 
     pub(crate) fn abort(&self) {
         self.orders.send(Order::Abort).ok();
+    }
+
+    /// Waits until the tunnel has shown to be fat and left; `arrives`: it goes on then.
+    pub(crate) fn moves(&self, arrives: bool) {
+        let (left, leaving) = oneshot::channel();
+        self.orders.send(Order::Elsewhere { arrives, left }).ok();
+        leaving.blocking_recv().expect("it left");
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -106,7 +120,8 @@ fn serve(
         .build_local(LocalOptions::default());
     runtime.expect("a runtime").block_on(async move {
         let pools = Pools::new(mode, 2);
-        let handle = Handle::new();
+        let mut handle = Handle::new();
+        let mut elsewhere = None;
         let mut task = tokio::task::spawn_local(relay(
             wrapped(client),
             wrapped(upstream),
@@ -118,7 +133,20 @@ fn serve(
         loop {
             tokio::select! {
                 done = &mut task => {
-                    let transfer = done.ok()?;
+                    let transfer = match done.ok()? {
+                        Relayed::Over(transfer) => transfer,
+                        Relayed::Leaving(parcel) => {
+                            let (arrives, left): (bool, oneshot::Sender<()>) = elsewhere.take()?;
+                            left.send(()).ok();
+                            if !arrives {
+                                return None;
+                            }
+                            handle = Handle::new();
+                            let relaying = parcel.open(limits, Rc::clone(&pools), Rc::clone(&handle));
+                            task = tokio::task::spawn_local(relaying.expect("registered"));
+                            continue;
+                        }
+                    };
                     assert_eq!(handle.client_to_upstream(), transfer.client_to_upstream);
                     assert_eq!(handle.upstream_to_client(), transfer.upstream_to_client);
                     assert_eq!(handle.relay(), transfer.relay);
@@ -126,10 +154,16 @@ fn serve(
                     assert_eq!((counters.pipes_lent, counters.slabs_lent), (0, 0), "given back");
                     return Some((transfer, counters));
                 }
-                _ = tick.tick() => pools.tick(),
+                _ = tick.tick() => {
+                    pools.tick();
+                    if elsewhere.is_some() {
+                        pools.want_elsewhere();
+                    }
+                }
                 Some(order) = inbox.recv() => match order {
                     Order::End(why) => handle.end(why),
                     Order::Abort => task.abort(),
+                    Order::Elsewhere { arrives, left } => elsewhere = Some((arrives, left)),
                     Order::Count(reply) => reply.send(pools.counters()).unwrap_or(()),
                 },
             }
