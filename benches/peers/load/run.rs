@@ -92,7 +92,8 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Warms up, measures while `during` runs, ends the phase.
+    /// Warms up, measures while `during` runs, ends the phase. Says `measuring` and `measured` on
+    /// stderr, for whoever watches the proxy over the same time.
     pub(crate) fn measure<T>(
         phase: &Phase,
         control: &mut Control,
@@ -103,8 +104,10 @@ impl Interval {
         let before = control.ask().context("the origin's counts")?;
         let (cpu, began) = (machine::cpu(), Instant::now());
         phase.measure();
+        eprintln!("measuring");
         let done = during();
         let (wall, client_cpu) = (began.elapsed(), machine::cpu() - cpu);
+        eprintln!("measured");
         let after = control.ask().context("the origin's counts");
         phase.end();
         let interval = Interval {
