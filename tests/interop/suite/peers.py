@@ -23,12 +23,20 @@ def libraries(debian):
 
 def haproxy(debian, folder, port, routes, mode):
     """HAProxy on `port`; `routes` maps names to HOST:PORT."""
-    tuning, splicing = HAPROXY_MODES[mode]
     folder.mkdir(parents=True)
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(haproxy_configuration(port, routes, mode))
+    argv = [debian / "usr/sbin/haproxy", "-db", "-f", configuration]
+    return listening(Process(f"HAProxy, {mode}", argv, folder / "haproxy.log", libraries(debian)), port)
+
+
+def haproxy_configuration(port, routes, mode, limits="maxconn 4000"):
+    """`routes` may have names and `*.suffix`."""
+    tuning, splicing = HAPROXY_MODES[mode]
     text = f"""\
 global
   nbthread 2
-  maxconn 4000
+  {limits}
   {tuning}
 defaults
   mode tcp
@@ -41,21 +49,25 @@ frontend hub
   tcp-request inspect-delay 10s
   tcp-request content accept if {{ req.ssl_hello_type 1 }}
 """
-    for name in routes:
-        text += f"  use_backend {name} if {{ req.ssl_sni -i {name} }}\n"
-    for name, target in routes.items():
-        text += f"backend {name}\n  server party {target}\n"
-    configuration = folder / "haproxy.cfg"
-    configuration.write_text(text)
-    argv = [debian / "usr/sbin/haproxy", "-db", "-f", configuration]
-    return listening(Process(f"HAProxy, {mode}", argv, folder / "haproxy.log", libraries(debian)), port)
+    for nth, name in enumerate(routes):
+        names = f"-m end {name[1:]}" if name.startswith("*.") else name
+        text += f"  use_backend party{nth} if {{ req.ssl_sni -i {names} }}\n"
+    for nth, target in enumerate(routes.values()):
+        text += f"backend party{nth}\n  server party {target}\n"
+    return text
 
 
 def traffic_server(debian, folder, port, routes, authority):
     """Apache Traffic Server with the FATE guide's configuration, in a root of its own."""
+    argv = traffic_server_files(debian, folder, port, routes, authority)
+    return listening(Process("Traffic Server", argv, folder / "out.log", libraries(debian)), port)
+
+
+def traffic_server_files(debian, folder, port, routes, authority):
+    """Writes them; the command that runs on them."""
     etc, var = folder / "etc", folder / "var"
     for part in (etc, var / "run", var / "log", var / "cache"):
-        part.mkdir(parents=True)
+        part.mkdir(parents=True, exist_ok=True)
     certificate, key = authority.issue(HUB_NAME)
     layout = {
         "prefix": folder, "exec_prefix": debian / "usr", "bindir": debian / "usr/bin", "sbindir": debian / "usr/sbin",
@@ -83,14 +95,13 @@ def traffic_server(debian, folder, port, routes, authority):
     }
     (etc / "records.config").write_text("".join(f"CONFIG proxy.config.{key} {value}\n" for key, value in records.items()))
     (etc / "ssl_multicert.config").write_text(f"dest_ip=* ssl_cert_name={certificate.name} ssl_key_name={key.name}\n")
-    entries = "".join(f"  - fqdn: {name}\n    tunnel_route: {target}\n" for name, target in routes.items())
+    entries = "".join(f"  - fqdn: '{name}'\n    tunnel_route: {target}\n" for name, target in routes.items())
     (etc / "sni.yaml").write_text("sni:\n" + entries)
     for name in ("cache", "hosting", "parent", "plugin", "remap", "splitdns", "storage", "volume", "socks"):
         (etc / f"{name}.config").touch()
     (etc / "ip_allow.yaml").write_text("ip_allow:\n  - apply: in\n    ip_addrs: 0/0\n    action: allow\n    methods: ALL\n")
     (etc / "logging.yaml").write_text("logging: {}\n")
-    argv = [debian / "usr/bin/traffic_server", f"--run-root={folder}"]
-    return listening(Process("Traffic Server", argv, folder / "out.log", libraries(debian)), port)
+    return [debian / "usr/bin/traffic_server", f"--run-root={folder}"]
 
 
 def versions(debian):

@@ -116,20 +116,25 @@ def make_venv(cache, which, log):
 
 
 def unpack_peers(cache, _, log):
-    if cache.debian.is_dir():
+    unpack(PEERS, cache.debian, log)
+
+
+def unpack(packages, folder, log):
+    """Debian's packages, and what they need that is not installed, as files in `folder`."""
+    if folder.is_dir():
         return
-    note(f"fetching: {', '.join(PEERS)} from Debian")
-    archives = fresh(cache.folder / "debs")
+    note(f"fetching: {', '.join(packages)} from Debian")
+    archives = fresh(folder.with_name("debs"))
     (archives / "partial").mkdir()
     apt(log, "update")
     apt(
         log, "install", "--download-only", "--reinstall", "-y", "--no-install-recommends",
-        "-o", f"Dir::Cache::Archives={archives}", *PEERS,
+        "-o", f"Dir::Cache::Archives={archives}", *packages,
     )  # fmt: skip
-    part = fresh(cache.debian.with_name("debian.part"))
+    part = fresh(folder.with_name(folder.name + ".part"))
     for package in archives.glob("*.deb"):
         client(["dpkg-deb", "-x", package, part], log)
-    part.rename(cache.debian)
+    part.rename(folder)
 
 
 def apt(log, *arguments):
