@@ -18,7 +18,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -289,15 +289,21 @@ enum What {
 struct Watching {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    /// The same, for the watcher's thread.
+    ours: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Watching {
     /// With what happens to the files from now on.
     fn new() -> (Watching, mpsc::Receiver<Seen>) {
         let (tell, seen) = mpsc::channel(1024);
+        let ours = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let of_ours = Arc::clone(&ours);
         let heard = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             let what = match event.kind {
+                // Another file of the folder, a log perhaps, may be written all the time.
+                EventKind::Modify(ModifyKind::Data(_)) if !any_of(&event.paths, &of_ours) => return,
                 EventKind::Modify(ModifyKind::Data(_)) => What::Written,
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => What::Closed,
                 EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => {
@@ -319,6 +325,7 @@ impl Watching {
             Watching {
                 watcher,
                 watched: BTreeSet::new(),
+                ours,
             },
             seen,
         )
@@ -346,8 +353,18 @@ impl Watching {
                 drop(watcher.watch(path, RecursiveMode::NonRecursive));
             }
         }
+        // Not while a watch is added: that waits for the thread which takes this lock.
+        self.ours
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&wanted);
         self.watched = wanted;
     }
+}
+
+fn any_of(paths: &[PathBuf], ours: &Mutex<BTreeSet<PathBuf>>) -> bool {
+    let ours = ours.lock().unwrap_or_else(PoisonError::into_inner);
+    paths.iter().any(|path| ours.contains(path))
 }
 
 /// Takes over a changed hosts file or resolv.conf, and says so.

@@ -27,7 +27,12 @@ pub fn init_log(json: bool, level: LevelFilter) -> LogGuard {
     let written = Arc::<AtomicU64>::default();
     let (queue, writer) = NonBlockingBuilder::default()
         .buffered_lines_limit(QUEUE_LINES)
-        .finish(Counted(std::io::stdout(), Arc::clone(&written)));
+        .finish(Batch {
+            out: std::io::stdout(),
+            held: Vec::with_capacity(BATCH),
+            lines: 0,
+            written: Arc::clone(&written),
+        });
     let guard = LogGuard {
         writer: Some(writer),
         dropped: queue.error_counter(),
@@ -110,18 +115,35 @@ impl Drop for LogGuard {
     }
 }
 
-/// Stdout, counting lines: each comes in one `write`.
-struct Counted(Stdout, Arc<AtomicU64>);
+/// Bytes of lines that are written at once, when they come faster than one system call each is
+/// good for.
+const BATCH: usize = 8 * 1024;
 
-impl Write for Counted {
+/// Stdout, counting lines: each comes in one `write`, and `flush` whenever no other one waits.
+struct Batch {
+    out: Stdout,
+    held: Vec<u8>,
+    lines: u64,
+    written: Arc<AtomicU64>,
+}
+
+impl Write for Batch {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let done = self.0.write_all(line);
-        self.1.fetch_add(1, Relaxed);
-        done.map(|()| line.len())
+        if self.held.len() + line.len() > BATCH {
+            // A reader that is gone gets none of the lines to come either.
+            drop(self.flush());
+        }
+        self.held.extend_from_slice(line);
+        self.lines += 1;
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        let done = self.out.write_all(&self.held);
+        self.held.clear();
+        self.written
+            .fetch_add(std::mem::take(&mut self.lines), Relaxed);
+        done.and_then(|()| self.out.flush())
     }
 }
 

@@ -49,10 +49,12 @@ class Proxy:
 def everyone():
     """In the order of the tables."""
     small = ALL - {"two-fat"}
-    hub = "its default configuration: two lines per tunnel, to a file in memory"
+    hub = "its default configuration, `--log-level warn`: no line per tunnel, as everyone else"
+    logging = "its default configuration: two lines per tunnel, to a file in memory"
     user, user_splicing = "the same under a user id of its own", {"unprivileged": True, "splices": True}
     found = [
         proxy("hub", "snihub", "hub", ALL, hub_as(None), hub, splices=True),
+        proxy("hub-log", "snihub, with its log", "hub", {"open"}, hub_as(None, "info"), logging, splices=True),
         proxy("hub-user", "snihub, unprivileged", "hub", {"bulk"}, hub_as(60001), user, **user_splicing),
     ]
     for suite, launch in (("stable", stable_haproxy), ("sid", sid_haproxy)):
@@ -139,14 +141,17 @@ def as_user(number):
     return ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"] if number else []
 
 
-def hub_as(user):
+def hub_as(user, level="warn"):
     def launch(place, folder, port):
         fitting = (place.files - min(256, place.files // 4)) // 3
         settings, routes = configurations.hub(port, ROUTES, place.tunnels if fitting < place.tunnels else None)
-        (folder / "hub.yaml").write_text(settings)
-        (folder / "sni.yaml").write_text(routes)
-        files = ["--config", folder / "hub.yaml", "--routes", folder / "sni.yaml"]
-        return as_user(user) + [place.hub, "run", *files], None
+        # Beside the log, whose writing the watch of the routes' folder would see.
+        configuration = folder / "etc"
+        configuration.mkdir(exist_ok=True)
+        (configuration / "hub.yaml").write_text(settings)
+        (configuration / "sni.yaml").write_text(routes)
+        files = ["--config", configuration / "hub.yaml", "--routes", configuration / "sni.yaml"]
+        return as_user(user) + [place.hub, "run", *files, "--log-level", level], None
 
     return launch
 
