@@ -118,19 +118,20 @@ async fn establish(
         stream: client,
     } = peeked;
 
+    let name = hello.server_name.map(|name| name.as_str().into());
     let place = Place {
-        name: hello.server_name.map(Box::new),
+        name,
         source: endpoints.client.ip(),
         inbound_port: endpoints.local.port(),
         proxy_port,
     };
     let received = preface.as_bytes().len() as u64;
     live.record()
-        .hello(endpoints, place.name.as_deref(), received);
+        .hello(endpoints, place.name.as_ref(), received);
     if let Some(party) = snapshot.routes.party_of(place.source) {
         live.record().party(&party.id);
     }
-    let decision = match snapshot.routes.decide(&place.query()) {
+    let decision = match place.decide(&snapshot.routes) {
         Ok(decision) => decision,
         Err(denied) => {
             if let Some(route) = denied.route {

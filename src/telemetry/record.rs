@@ -9,7 +9,6 @@ use super::Counters;
 use crate::net::Endpoints;
 use crate::net::dial::{DialError, Dialed};
 use crate::refusal::Refusal;
-use crate::tls::ServerName;
 use crate::tunnel::{Ended, Handle};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -65,7 +64,7 @@ pub struct Facts {
     id: SessionId,
     endpoints: Endpoints,
     began: Instant,
-    name: Option<Box<str>>,
+    name: Option<Arc<str>>,
     party: Option<Arc<str>>,
     route: Option<Arc<str>>,
     target: Option<Box<str>>,
@@ -135,10 +134,10 @@ impl Record {
 
     /// The hello is whole: who called (a PROXY header may have changed it), which name it asked
     /// for, and how many bytes came.
-    pub fn hello(&mut self, endpoints: Endpoints, name: Option<&ServerName>, received: u64) {
+    pub fn hello(&mut self, endpoints: Endpoints, name: Option<&Arc<str>>, received: u64) {
         self.facts.endpoints = endpoints;
         self.facts.received = received;
-        self.facts.name = name.map(|name| name.as_str().into());
+        self.facts.name = name.cloned();
         self.facts.hello = Some(self.facts.began.elapsed());
     }
 

@@ -161,19 +161,21 @@ impl<P: Pipe> Direction<P> {
         self.phase == Phase::Finished
     }
 
-    /// One turn. After an error: sends what is held as far as it goes, reads nothing.
+    /// One turn. After an error: sends what is held as far as it goes, reads nothing. `last`: the
+    /// other direction is over, so that closing the sink is about to say FIN.
     pub(super) fn pump<S: Socket<Pipe = P>>(
         &mut self,
         source: &S,
         sink: &S,
         kit: &Kit<P>,
         cx: &mut Context<'_>,
+        last: bool,
     ) -> Result<Progress, Fault> {
         let mut turn = Turn {
             bytes: TURN_BYTES,
             operations: TURN_OPERATIONS,
         };
-        let outcome = self.run(source, sink, kit, cx, &mut turn);
+        let outcome = self.run(source, sink, kit, cx, &mut turn, last);
         if self.piped == 0 {
             self.give_pipe(kit);
         }
@@ -224,13 +226,16 @@ impl<P: Pipe> Direction<P> {
         kit: &Kit<P>,
         cx: &mut Context<'_>,
         turn: &mut Turn,
+        last: bool,
     ) -> Result<Progress, Fault> {
         while !turn.is_spent() {
             let step = match self.phase {
                 _ if self.holds() => self.flush(sink, kit, cx, turn)?,
                 Phase::Open => self.take(source, sink, kit, cx, turn)?,
                 Phase::Ending => {
-                    sink.finish().map_err(at_sink)?;
+                    if !last {
+                        sink.finish().map_err(at_sink)?;
+                    }
                     self.phase = Phase::Finished;
                     Progress::Finished
                 }

@@ -334,7 +334,7 @@ fn run(seed: u64, kit: &Kit<SimPipe>) -> Told {
     let mut cx = Context::from_waker(Waker::noop());
     let mut broke = None;
     for _ in 0..200_000 {
-        match direction.pump(&world, &world, kit, &mut cx) {
+        match direction.pump(&world, &world, kit, &mut cx, false) {
             Ok(Progress::Finished) => break,
             Ok(Progress::Spent) => {}
             // An edge, sooner or later, of one kind or the other: unless nothing can come any
@@ -352,7 +352,7 @@ fn run(seed: u64, kit: &Kit<SimPipe>) -> Told {
                 direction.pump_last(&world, &world, kit, &mut cx);
                 // Sticky: it reads no more, and never says FIN.
                 assert_eq!(
-                    direction.pump(&world, &world, kit, &mut cx).ok(),
+                    direction.pump(&world, &world, kit, &mut cx, false).ok(),
                     Some(Progress::Waiting)
                 );
                 break;

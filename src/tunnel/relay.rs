@@ -145,7 +145,8 @@ impl Relaying {
         let mut finished = 0;
         let mut spent = false;
         for (index, (source, sink)) in ways.into_iter().enumerate() {
-            match self.directions[index].pump(source, sink, &self.pools.kit, cx) {
+            let last = self.directions[1 - index].is_finished();
+            match self.directions[index].pump(source, sink, &self.pools.kit, cx, last) {
                 Ok(Progress::Waiting) => {}
                 Ok(Progress::Spent) => spent = true,
                 Ok(Progress::Finished) => finished += 1,

@@ -226,7 +226,7 @@ impl Worker {
     /// Whether the generation in force sends a connection of this kind to the same place.
     pub fn still_routed(&self, why: &Decided) -> bool {
         let snapshot = self.snapshot.borrow();
-        match snapshot.routes.decide(&why.place.query()) {
+        match why.place.decide(&snapshot.routes) {
             Ok(now) => now.target == why.target && now.route.id == why.route.id,
             Err(_) => false,
         }

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::net::Target;
-use crate::route::{Query, Route};
+use crate::route::{Decision, Denied, Query, Route, RouteTable};
 use crate::telemetry::{Outcome, Record, SessionId};
 use crate::tls::ServerName;
 use crate::tunnel::{Ended, Handle};
@@ -43,11 +43,11 @@ pub(super) struct Standing {
     handle: Rc<Handle>,
 }
 
-/// A [`Query`] that can be asked again.
+/// A [`Query`] that can be asked again, in little memory: links live for months.
 #[derive(Debug)]
 pub struct Place {
     /// The server name.
-    pub name: Option<Box<ServerName>>,
+    pub name: Option<Arc<str>>,
     /// Canonical.
     pub source: IpAddr,
     /// The hub's port.
@@ -57,14 +57,19 @@ pub struct Place {
 }
 
 impl Place {
-    /// As the route table takes it.
-    pub fn query(&self) -> Query<'_> {
-        Query {
-            name: self.name.as_deref(),
+    /// What `routes` say today.
+    pub fn decide<'t>(&self, routes: &'t RouteTable) -> Result<Decision<'t>, Denied<'t>> {
+        // It was one once, and is to this day.
+        let name = self
+            .name
+            .as_ref()
+            .and_then(|name| ServerName::parse(name.as_bytes()).ok());
+        routes.decide(&Query {
+            name: name.as_ref(),
             source: self.source,
             inbound_port: self.inbound_port,
             proxy_port: self.proxy_port,
-        }
+        })
     }
 }
 

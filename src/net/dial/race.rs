@@ -5,6 +5,7 @@
 use super::DialOptions;
 use crate::net::fence::route_source;
 use crate::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +13,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 /// RFC 8305 section 5: Connection Attempt Delay.
@@ -88,6 +90,13 @@ pub(super) async fn connect(
     options: &DialOptions,
     deadline: Instant,
 ) -> Result<(TcpStream, SocketAddr), Vec<(SocketAddr, Failure)>> {
+    if let ([address], true) = (&addresses[..], failures.is_empty()) {
+        // The usual case has nobody to race with.
+        let won = attempt(*address, options, deadline).await;
+        return won
+            .map(|stream| (stream, *address))
+            .map_err(|failure| vec![(*address, failure)]);
+    }
     let mut waiting = interleave(addresses).into_iter();
     let mut running: Vec<(SocketAddr, Attempt<'_>)> = Vec::new();
     loop {
@@ -166,13 +175,22 @@ async fn attempt(
 }
 
 async fn open(address: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv6() {
-        TcpSocket::new_v6()?
-    } else {
-        TcpSocket::new_v4()?
-    };
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     sockopt::for_tunnels(&socket, options.keepalive)?;
-    let stream = socket.connect(address).await?;
+    match socket.connect(&address.into()) {
+        Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
+        done => done?,
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    // SO_ERROR is asked for only where epoll says that there is one.
+    if stream
+        .ready(Interest::WRITABLE | Interest::ERROR)
+        .await?
+        .is_error()
+    {
+        stream.take_error()?.map_or(Ok(()), Err)?;
+    }
     // Nobody listens at a local address, and the kernel chose that very port to dial from: TCP's
     // simultaneous open (RFC 9293 3.5) connects the socket to itself.
     if stream.local_addr()? == address {
