@@ -46,7 +46,7 @@
 //! | [`telemetry`] | records, counters, log | values of the above |
 //! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
 //! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
-//! | [`pki`] | an authority and the certificates it issues | `tls` |
+//! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
 //! | [`cli`] | clap; one file per command; decides nothing | everything |
 //!

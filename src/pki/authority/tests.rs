@@ -109,8 +109,8 @@ fn a_leaf_has_no_authority_over_others() {
 
     // Signing with the leaf's key all the same convinces nobody.
     let key = KeyPair::from_pem(&issued.key_pem).unwrap();
-    let now = SystemTime::now();
-    let mallory = rcgen::Issuer::new(params("mallory.test", now, now + HOUR), key);
+    let (now, serial) = (Moment::now(), Serial::random().unwrap());
+    let mallory = Issuer::new(params("mallory.test", now, now.plus(HOUR), serial), key);
     let forged_key = KeyPair::generate().unwrap();
     let forged = CertificateParams::new(vec!["victim.test".to_owned()])
         .unwrap()

@@ -1,0 +1,242 @@
+//! A bundle on its way out of the folder: into the index, to its place, and what is known of it when
+//! that was cut short.
+
+use super::super::bundle::{Bundle, Order};
+use super::super::layout::Content;
+use super::super::output::{self, Form, Rendered};
+use super::super::{KeyKind, Moment, PkiError, pem, request};
+use super::index::{Event, Issue, Outcome, To};
+use super::{Folder, Locked, absolute, place};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// How and where to write.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// How.
+    pub form: Form,
+    /// Where.
+    pub to: To,
+}
+
+/// Where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placed {
+    /// A folder of files.
+    Folder(PathBuf),
+    /// One file.
+    File(PathBuf),
+    /// The caller's writer.
+    Written,
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Receipt {
+    /// As it stands in the index.
+    pub issue: Issue,
+    /// Where it went.
+    pub placed: Placed,
+    /// Names and contents of the files, in the layout's order.
+    pub files: Vec<(&'static str, Content)>,
+    /// Where what was there before is kept.
+    pub old: Option<PathBuf>,
+    /// The owner that the files should have and do not, since only root gives files away.
+    pub to_chown: Option<u32>,
+}
+
+impl Receipt {
+    /// The kind of the keys.
+    pub fn key(&self) -> Option<KeyKind> {
+        request::kind_of(&self.issue.certificates[0].pem)
+    }
+}
+
+impl Locked {
+    /// Writes the bundle down in the index and then where it is to go.
+    pub(super) fn deliver(
+        &mut self,
+        order: &Order,
+        bundle: &Bundle,
+        by_request: bool,
+        delivery: &Delivery,
+        writer: &mut dyn Write,
+    ) -> Result<Receipt, PkiError> {
+        delivery.form.check(order.layout())?;
+        let to = match &delivery.to {
+            To::Path(path) => To::Path(absolute(path)?),
+            other => other.clone(),
+        };
+        let issue = Issue {
+            time: Moment::now(),
+            layout: order.layout(),
+            primary: order.primary(),
+            by_request,
+            form: delivery.form.clone(),
+            to,
+            certificates: bundle.certificates.clone(),
+        };
+        let path = self.folder.place_of(&issue);
+        let old = self.old(&issue, path.as_ref())?;
+        let rendered = issue.form.render(bundle)?;
+        self.append(Event::Issue(issue.clone()))?;
+        let written = write(&issue, path.as_ref(), old.as_ref(), &rendered, writer);
+        // Also after an error: it may have left all the same.
+        let settled = self.settle(&issue);
+        written?;
+        settled?;
+        let owner = issue.layout.spec().owner;
+        let away = matches!(issue.form, Form::Files) && !rustix::process::geteuid().is_root();
+        Ok(Receipt {
+            placed: match (path, &rendered) {
+                (None, _) => Placed::Written,
+                (Some(path), Rendered::Folder(_)) => Placed::Folder(path),
+                (Some(path), Rendered::File(_)) => Placed::File(path),
+            },
+            files: bundle
+                .files
+                .iter()
+                .map(|file| (file.name, file.content))
+                .collect(),
+            old,
+            to_chown: owner.filter(|_| away),
+            issue,
+        })
+    }
+
+    /// Where what is in the way goes, if it is this name's and layout's own from before.
+    fn old(&self, issue: &Issue, path: Option<&PathBuf>) -> Result<Option<PathBuf>, PkiError> {
+        let Some(path) = path else { return Ok(None) };
+        let free = match fs::read_dir(path) {
+            // rename(2) takes the place of an empty folder.
+            Ok(mut entries) => entries.next().is_none() && issue.form == Form::Files,
+            Err(_) => fs::symlink_metadata(path).is_err(),
+        };
+        if free {
+            return Ok(None);
+        }
+        let own = self.folder.state.done().any(|before| {
+            let same = before.layout == issue.layout && before.primary == issue.primary;
+            same && before.form == issue.form && self.folder.place_of(before).as_ref() == Some(path)
+        });
+        if own {
+            return Ok(Some(before(path, issue)));
+        }
+        Err(PkiError::Exists {
+            path: path.clone(),
+            hint: "Move it away, or say where to write with --out PATH",
+        })
+    }
+
+    /// What was begun either was delivered or is given up.
+    pub(super) fn recover(&mut self) -> Result<(), PkiError> {
+        let begun = |entry: &&(Issue, Outcome)| entry.1 == Outcome::Begun;
+        let begun: Vec<Issue> = self
+            .folder
+            .state
+            .issues
+            .iter()
+            .filter(begun)
+            .map(|e| e.0.clone())
+            .collect();
+        begun.iter().try_for_each(|issue| self.settle(issue))
+    }
+
+    /// Writes down whether a bundle was delivered, and tidies up beside its place.
+    fn settle(&mut self, issue: &Issue) -> Result<(), PkiError> {
+        let (id, time) = (issue.id(), Moment::now());
+        let Some(path) = self.folder.place_of(issue) else {
+            // It may have left: that nobody may say otherwise is the safe side.
+            return self.append(Event::Done { id, time });
+        };
+        // What cannot be tidied up must not stop every later command: the next one that writes there
+        // tries again.
+        if is_there(issue, &path) {
+            let _ = place::finish_exchange(&path, &before(&path, issue));
+            self.append(Event::Done { id, time })
+        } else {
+            // Not even a half of it is left; its number stays used.
+            let _ = place::remove(&place::beside(&path));
+            self.append(Event::Lost { id, time })
+        }
+    }
+}
+
+impl Folder {
+    /// None for the caller's writer.
+    pub(super) fn place_of(&self, issue: &Issue) -> Option<PathBuf> {
+        match &issue.to {
+            To::Writer => None,
+            To::Path(path) => Some(path.clone()),
+            To::Default => {
+                let layout = issue.layout.spec().name;
+                let name = format!("{}{}", issue.primary, issue.form.suffix());
+                Some(self.path().join("issued").join(layout).join(name))
+            }
+        }
+    }
+}
+
+fn write(
+    issue: &Issue,
+    path: Option<&PathBuf>,
+    old: Option<&PathBuf>,
+    rendered: &Rendered,
+    writer: &mut dyn Write,
+) -> Result<(), PkiError> {
+    let Some(path) = path else {
+        let Rendered::File(bytes) = rendered else {
+            return Err(PkiError::Layout {
+                layout: issue.layout.spec().name,
+                why: "files cannot go to stdout: choose --as tar or --as secret".to_owned(),
+            });
+        };
+        let written = writer.write_all(bytes).and_then(|()| writer.flush());
+        return written.map_err(PkiError::io("write to it", Path::new("stdout")));
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(PkiError::io("make the folder", parent))?;
+    }
+    let owner = issue.layout.spec().owner;
+    let written = match rendered {
+        Rendered::Folder(files) => place::put_folder(path, files, owner, old.map(PathBuf::as_path)),
+        Rendered::File(bytes) => match old {
+            Some(old) => {
+                fs::hard_link(path, old).and_then(|()| place::put_file(path, bytes, 0o600))
+            }
+            None => place::put_file(path, bytes, 0o600),
+        },
+    };
+    written.map_err(PkiError::io("write it", path))
+}
+
+/// Where what this issue takes the place of is kept.
+fn before(path: &Path, issue: &Issue) -> PathBuf {
+    place::before(path, &issue.id().to_string()[..8])
+}
+
+/// Whether the bundle is where it was to go.
+fn is_there(issue: &Issue, path: &PathBuf) -> bool {
+    let certificate = &issue.certificates[0].pem;
+    let read = |path: &PathBuf| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // No bundle is longer; what is cannot be ours.
+        File::open(path)?
+            .take(pem::MOST_BYTES as u64)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let holds = |path: &PathBuf| {
+        read(path).is_ok_and(|bytes| output::holds(&issue.form, issue.layout, &bytes, certificate))
+    };
+    match issue.form {
+        Form::Files => {
+            let files = issue.layout.spec().files.iter();
+            let mut first = files
+                .filter(|file| matches!(file.content, Content::Certificate(0) | Content::Chain(0)));
+            first.any(|file| holds(&path.join(file.name)))
+        }
+        Form::Secret { .. } | Form::Tar => holds(path),
+    }
+}

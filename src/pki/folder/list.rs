@@ -1,0 +1,186 @@
+//! What was issued, and how each certificate stands.
+
+use super::super::{Layout, Moment, Name, PkiError, Serial};
+use super::index::{Issue, Outcome, Reason};
+use super::{Folder, RevocationList};
+use std::fmt::Write;
+
+/// A certificate that ends within these days is due to be renewed.
+pub const DUE_DAYS: i64 = 30;
+
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Verifiers take it.
+    Valid,
+    /// Verifiers take it, for less than 30 days.
+    Due,
+    /// Verifiers take it, and a newer one is there.
+    Renewed,
+    /// It is over.
+    Ended,
+    /// It was taken back.
+    Revoked,
+    /// It was never delivered.
+    Lost,
+}
+
+/// One certificate.
+#[derive(Debug, Clone)]
+pub struct Entry<'f> {
+    /// The issue that it belongs to.
+    pub issue: &'f Issue,
+    /// Which of its certificates.
+    pub at: usize,
+    /// How it stands.
+    pub standing: Standing,
+    /// Whole days left, negative when it is over.
+    pub days_left: i64,
+    /// Since when and why it is revoked.
+    pub revoked: Option<(Moment, Reason)>,
+}
+
+/// All of them, the oldest first.
+#[derive(Debug, Clone)]
+pub struct Listing<'f> {
+    /// The certificates.
+    pub entries: Vec<Entry<'f>>,
+    /// The revocation list, if one can be read.
+    pub list: Option<RevocationList>,
+}
+
+impl Folder {
+    /// Every certificate, also what was never delivered.
+    pub fn listing(&self) -> Listing<'_> {
+        let issues = self.state.issues.iter();
+        let entries = issues.flat_map(|(issue, outcome)| {
+            (0..issue.certificates.len()).map(|at| self.entry(issue, *outcome, at))
+        });
+        Listing {
+            entries: entries.collect(),
+            list: self.revocation_list(),
+        }
+    }
+
+    fn entry<'f>(&'f self, issue: &'f Issue, outcome: Outcome, at: usize) -> Entry<'f> {
+        let certified = &issue.certificates[at];
+        let days_left = certified.not_after.days_after(Moment::now());
+        let revoked = self
+            .state
+            .revoked
+            .iter()
+            .find(|(s, ..)| *s == certified.serial);
+        let revoked = revoked.map(|&(_, time, reason)| (time, reason));
+        let standing = if revoked.is_some() {
+            Standing::Revoked
+        } else if outcome != Outcome::Done {
+            Standing::Lost
+        } else if days_left < 0 {
+            Standing::Ended
+        } else if self.newest(issue.layout, &issue.primary).map(Issue::id) != Some(issue.id()) {
+            Standing::Renewed
+        } else if days_left < DUE_DAYS {
+            Standing::Due
+        } else {
+            Standing::Valid
+        };
+        Entry {
+            issue,
+            at,
+            standing,
+            days_left,
+            revoked,
+        }
+    }
+
+    fn newest(&self, layout: Layout, primary: &str) -> Option<&Issue> {
+        let own = |issue: &&Issue| issue.layout == layout && issue.primary == primary;
+        let live = self.state.live().filter(own).last();
+        live.or_else(|| self.state.done().filter(own).last())
+    }
+
+    /// The newest issue of that name, or the one with that serial number. A party may be given as it
+    /// was to `issue`: without its domain.
+    ///
+    /// # Errors
+    /// [`PkiError::NotIssued`]; [`PkiError::Ambiguous`] where several layouts have the name and none
+    /// is said.
+    pub fn find(&self, name: &str, layout: Option<Layout>) -> Result<&Issue, PkiError> {
+        let found = self.all_of(name, layout);
+        let newest = |issue: &&Issue| {
+            let newest = self.newest(issue.layout, &issue.primary);
+            Serial::parse(name).is_some() || newest.map(Issue::id) == Some(issue.id())
+        };
+        one(name, found.into_iter().filter(newest).collect())
+    }
+
+    /// As [`Folder::find`], for taking back: older certificates of the name that are still valid
+    /// count, too, so that nobody takes back the wrong one.
+    ///
+    /// # Errors
+    /// As [`Folder::find`].
+    pub fn find_live(&self, name: &str, layout: Option<Layout>) -> Result<Vec<&Issue>, PkiError> {
+        let found = self.all_of(name, layout);
+        if found.is_empty() {
+            return Err(PkiError::NotIssued(name.to_owned()));
+        }
+        let live: Vec<_> = self.state.live().map(Issue::id).collect();
+        let standing = |issue: &&Issue| live.contains(&issue.id());
+        let (valid, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(standing);
+        // Nothing valid: the last one, so that it can be said what became of it.
+        Ok(if valid.is_empty() {
+            rest.into_iter().last().into_iter().collect()
+        } else {
+            valid
+        })
+    }
+
+    fn all_of(&self, name: &str, layout: Option<Layout>) -> Vec<&Issue> {
+        let of_layout = |issue: &&Issue| layout.is_none_or(|layout| issue.layout == layout);
+        if let Some(serial) = Serial::parse(name) {
+            // Also of what never left, as far as is known: whoever doubts it can take it back.
+            let all = self.state.issues.iter().map(|(issue, _)| issue);
+            let has = |issue: &&Issue| issue.certificates.iter().any(|c| c.serial == serial);
+            return all.filter(has).collect();
+        }
+        let done = self.state.done().filter(of_layout);
+        let name = Name::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());
+        let full = self.domain().map(|domain| format!("{name}.{domain}"));
+        let (exact, others): (Vec<_>, Vec<_>) = done.partition(|issue| issue.primary == name);
+        if !exact.is_empty() {
+            return exact;
+        }
+        let others = others.into_iter();
+        others
+            .filter(|issue| Some(&issue.primary) == full.as_ref())
+            .collect()
+    }
+}
+
+fn one<'f>(name: &str, mut found: Vec<&'f Issue>) -> Result<&'f Issue, PkiError> {
+    match found.len() {
+        0 => Err(PkiError::NotIssued(name.to_owned())),
+        1 => Ok(found.remove(0)),
+        _ => Err(ambiguous(name, &found)),
+    }
+}
+
+/// The error that says which certificates a name stands for.
+pub fn ambiguous(name: &str, found: &[&Issue]) -> PkiError {
+    let listed = found.iter().fold(String::new(), |mut text, issue| {
+        let newline = if text.is_empty() { "" } else { "\n" };
+        let (layout, serial) = (issue.layout.spec().name, issue.id());
+        let _ = write!(
+            text,
+            "{newline}  {serial}  layout {layout}, until {}",
+            issue.ends()
+        );
+        text
+    });
+    PkiError::Ambiguous {
+        name: name.to_owned(),
+        count: found.len(),
+        listed,
+    }
+}

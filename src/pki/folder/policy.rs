@@ -1,0 +1,106 @@
+//! Who may have which name: no certificate covers what another party's covers.
+
+use super::super::bundle::Order;
+use super::super::{Layout, Name, PkiError};
+use super::index::{Issue, State};
+
+/// What of the rules an operator sets aside by word.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waived<'w> {
+    /// The hub's names that a party's certificate may carry.
+    pub(super) hubs: &'w [Name],
+    /// Whether it takes the place of one with the same first name and layout.
+    pub(super) renews: bool,
+    /// Whether the operator said the names: a request alone cannot show that its sender is the party
+    /// that has them in another layout.
+    pub(super) said: bool,
+    /// Whether `O=` was said, not just read from a request.
+    pub(super) organization: bool,
+}
+
+/// # Errors
+/// [`PkiError::AlreadyIssued`], [`PkiError::HubName`], [`PkiError::Taken`].
+pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<(), PkiError> {
+    let primary = order.primary();
+    for issue in state.live() {
+        if issue.primary == primary && issue.layout == order.layout() {
+            if !waived.renews {
+                return Err(PkiError::AlreadyIssued {
+                    layout: issue.layout.spec().name,
+                    serial: issue.id().to_string(),
+                    until: issue.ends().to_string(),
+                    name: primary,
+                });
+            }
+            continue;
+        }
+        if issue.primary == primary && waived.said && !hub_and_party(issue.layout, order.layout()) {
+            // Another system of the same party.
+            continue;
+        }
+        check_organization(issue, order, waived)?;
+        for name in order.names() {
+            if !waived.hubs.contains(name) && covers(issue, name) {
+                return Err(taken(issue, name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The hub is nobody's other system.
+fn hub_and_party(one: Layout, other: Layout) -> bool {
+    let is = |hub: Layout, party: Layout| hub == Layout::Hub && party.spec().party;
+    is(one, other) || is(other, one)
+}
+
+/// Whether a certificate speaks for this name. Addresses are no identities here: parties behind NAT
+/// share them; nor is localhost.
+fn covers(issue: &Issue, name: &Name) -> bool {
+    let Name::Dns(_) = name else { return false };
+    if name.to_string() == "localhost" {
+        return false;
+    }
+    let party = issue.layout.spec().party;
+    let mut all = issue
+        .certificates
+        .iter()
+        .flat_map(|certified| &certified.names);
+    let own = Name::dns(&issue.primary);
+    all.any(|other| *other == name.to_string())
+        // What is below a party's name is that party's, whether it has a certificate for it or not.
+        || party && own.is_ok_and(|own| name.is_within(&own))
+}
+
+fn taken(issue: &Issue, name: &Name) -> PkiError {
+    if issue.layout == Layout::Hub {
+        return PkiError::HubName(name.to_string());
+    }
+    PkiError::Taken {
+        name: name.to_string(),
+        owner: issue.primary.clone(),
+        layout: issue.layout.spec().name,
+        serial: issue.id().to_string(),
+        until: issue.ends().to_string(),
+    }
+}
+
+/// Substra's orchestrator takes `O=` for who one is: a request may not claim another's.
+fn check_organization(issue: &Issue, order: &Order, waived: Waived<'_>) -> Result<(), PkiError> {
+    let spec = issue.layout.spec();
+    let Some(organization) = order.organization() else {
+        return Ok(());
+    };
+    let mut all = issue.certificates.iter();
+    let same = all.any(|certified| certified.organization.as_deref() == Some(organization));
+    if waived.organization || !spec.organization || !order.layout().spec().organization || !same {
+        return Ok(());
+    }
+    Err(PkiError::Taken {
+        name: format!("O={}", organization.escape_debug()),
+        owner: issue.primary.clone(),
+        layout: spec.name,
+        serial: issue.id().to_string(),
+        until: issue.ends().to_string(),
+    })
+}
