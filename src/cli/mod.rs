@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod exit;
 mod explain;
+mod pki;
 mod run;
 
 use clap::error::ErrorKind;
@@ -31,6 +32,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Demo(demo::Args),
+    Pki(pki::Args),
 }
 
 /// Parses the arguments and runs the command.
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(args),
             Command::Explain(args) => explain::run(args),
             Command::Demo(args) => demo::run(&args),
+            Command::Pki(args) => pki::run(args),
         },
         Err(error) => usage(&error),
     };

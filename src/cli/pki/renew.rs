@@ -1,0 +1,45 @@
+//! `snihub pki renew`.
+
+use super::{Lifetime, Place, Stop, layouts, passphrase, receipt};
+use crate::cli::exit::Exit;
+use crate::pki::Layout;
+
+/// Makes a new certificate with the old one's names and layout, and a new key; for a signed request,
+/// for the same key. The old one stays valid until it ends or is revoked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The certificate's first name, or its serial number
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Which one, where several systems have the name
+    #[arg(long, value_parser = layouts())]
+    layout: Option<Layout>,
+    #[command(flatten)]
+    lifetime: Lifetime,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
+    #[command(flatten)]
+    delivery: receipt::Destination,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Stop> {
+    let folder = args.place.open()?;
+    let old = folder.find(&args.name, args.layout)?;
+    let delivery = args
+        .delivery
+        .delivery(Some((old.form.clone(), old.to.clone())))?;
+    let authority = args.passphrase.unlock(&folder)?;
+    let mut locked = folder.lock()?;
+    locked.complete_list(&authority)?;
+    let span = args.lifetime.span();
+    let receipt = locked.renew(&authority, old, span, &delivery, &mut std::io::stdout())?;
+    let note = format!(
+        "the one before is valid until {}; when nobody uses it any more: snihub pki revoke {} --reason \
+         superseded",
+        old.ends(),
+        old.id()
+    );
+    Ok(receipt::tell(&receipt, &[note]))
+}
