@@ -24,6 +24,7 @@ mod log_reader;
 mod manuals;
 mod net;
 mod outcomes;
+mod pki;
 mod reload;
 mod shutdown;
 mod soak;

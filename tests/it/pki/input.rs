@@ -1,0 +1,222 @@
+//! Wrong input: what was seen, where, what to do, and the exit code of its kind.
+
+use super::rig::Ca;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn names_that_cannot_be() {
+    let ca = Ca::plain();
+    for (arguments, words) in [
+        (
+            &["issue", "pulsar", "*.fate.org"][..],
+            &["wildcard", "one by one"][..],
+        ),
+        (
+            &["issue", "pulsar", "9998", "*.9998.fate.org"],
+            &["wildcard"],
+        ),
+        (
+            &["issue", "hub", "10.0.0.1"],
+            &["layout hub", "10.0.0.1 is an address"],
+        ),
+        (&["issue", "pulsar", "9998", "::1"], &["::1 is an address"]),
+        (&["issue", "hub", "a b"], &["\"a b\"", "name"]),
+        (&["issue", "hub", "a..b"], &["empty label"]),
+        (&["issue", "hub", "a/../../b"], &["\"a/../../b\""]),
+        (&["issue", "hub", ".."], &["empty label"]),
+        (&["issue", "hub", ""], &["\"\""]),
+        (&["issue", "hub"], &["at least one name"]),
+        (&["issue", "podvm", "x.org"], &["takes no names"]),
+        (
+            &["issue", "pulsar", "9998", "--key", "p256"],
+            &["rsa2048 or rsa4096", "brokers up to 3.0"],
+        ),
+        (&["issue", "substra-backend", "a.org"], &["--org", "MSP id"]),
+        (
+            &["issue", "substra-backend", "a.org", "--org", "a\nb"],
+            &["O="],
+        ),
+        (
+            &["issue", "hub", "a.org", "--cpp-clients", "b.org"],
+            &["pulsar alone"],
+        ),
+        (
+            &[
+                "issue",
+                "hub",
+                "a.org",
+                "--as",
+                "secret",
+                "--secret-name",
+                "A_b",
+            ],
+            &["\"A_b\""],
+        ),
+        (
+            &["issue", "hub", "a.org", "--namespace", "x"],
+            &["--as secret"],
+        ),
+        (&["issue", "hub", "a.org", "--out", "-"], &["--as tar"]),
+        (&["issue", "hub", "a.org", "--days", "0"], &["--days"]),
+        (&["issue", "hub", "a.org", "--days", "3653"], &["--days"]),
+        (&["issue", "nginx", "a.org"], &["pulsar", "podvm"]),
+        (
+            &["init", "--ca", "other", "--plain-key", "--domain", "*.org"],
+            &["wildcard"],
+        ),
+        (
+            &["init", "--ca", "other", "--plain-key", "--name", ""],
+            &["1 to 64"],
+        ),
+    ] {
+        ca.fails(arguments, 64, words);
+    }
+    assert_eq!(ca.serials(), [""; 0]);
+    assert!(!ca.path("other").exists());
+    let nobody = Ca::none();
+    nobody.ok(&["init", "--plain-key"]);
+    nobody.fails(
+        &["issue", "pulsar", "9998"],
+        64,
+        &["<party>.<domain>", "--domain"],
+    );
+}
+
+#[test]
+fn what_is_anothers_or_there_already() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "hub", "proxy.fate.org"]);
+    ca.ok(&["issue", "pulsar", "9998"]);
+    // The same party for another system, and a name that is not taken.
+    ca.ok(&["issue", "eggroll", "9998"]);
+    ca.ok(&["issue", "pulsar", "19998"]);
+    let taken = &[
+        "9998.fate.org (layout pulsar",
+        "not given twice",
+        "snihub pki revoke",
+    ];
+    for (arguments, words) in [
+        (
+            &["issue", "pulsar", "9998"][..],
+            &[
+                "has a certificate",
+                "snihub pki renew 9998.fate.org --layout pulsar",
+            ][..],
+        ),
+        (&["issue", "pulsar", "9999", "9998.fate.org"], taken),
+        (&["issue", "pulsar", "broker.9998.fate.org"], taken),
+        (&["issue", "pulsar", "9999", "B.9998.FATE.org."], taken),
+        (
+            &["issue", "pulsar", "9999", "proxy.fate.org"],
+            &["hub's name", "--cpp-clients proxy.fate.org"],
+        ),
+        (&["issue", "pulsar", "proxy.fate.org"], &["hub's name"]),
+        (&["issue", "hub", "9998.fate.org"], taken),
+        (&["renew", "9999"], &["\"9999\"", "snihub pki list"]),
+        (&["revoke", "9999"], &["snihub pki list"]),
+        (
+            &["renew", "9998"],
+            &["2 certificates", "layout eggroll", "--layout"],
+        ),
+        (
+            &["init", "--plain-key"],
+            &["is there already", "snihub pki list"],
+        ),
+        (
+            &["init", "--plain-key", "--ca", "pki/issued"],
+            &["is there already", "--ca DIR"],
+        ),
+    ] {
+        ca.fails(arguments, 1, words);
+    }
+    assert_eq!(ca.serials().len(), 5);
+}
+
+#[test]
+fn somebody_elses_folder_is_not_replaced() {
+    let ca = Ca::plain();
+    std::fs::create_dir(ca.path("mine")).unwrap();
+    ca.dir.write("mine/file", "kept");
+    ca.fails(
+        &["issue", "hub", "a.org", "--out", "mine"],
+        1,
+        &["mine: is there already", "--out"],
+    );
+    ca.fails(
+        &["issue", "hub", "a.org", "--as", "tar", "--out", "mine/file"],
+        1,
+        &["is there already"],
+    );
+    assert_eq!(ca.read("mine/file"), "kept");
+    // An empty one is nobody's.
+    std::fs::create_dir(ca.path("empty")).unwrap();
+    ca.ok(&["issue", "hub", "e.org", "--out", "empty"]);
+    // Nor another name's.
+    ca.ok(&["issue", "hub", "a.org", "--out", "a"]);
+    ca.fails(
+        &["issue", "hub", "b.org", "--out", "a"],
+        1,
+        &["is there already"],
+    );
+}
+
+#[test]
+fn a_hubs_name_is_given_away_by_word_only() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "hub", "proxy.fate.org"]);
+    let said = ca.ok(&["issue", "pulsar", "9998", "--cpp-clients", "proxy.fate.org"]);
+    let words: Vec<_> = said.split_whitespace().collect();
+    assert!(words.join(" ").contains("can pose as the hub"), "{said}");
+    let shown = ca.ok(&["show", "pki/issued/pulsar/9998.fate.org/broker.cert.pem"]);
+    assert!(shown.contains("proxy.fate.org"), "{shown}");
+    // It was said once.
+    ca.ok(&["renew", "9998"]);
+}
+
+#[test]
+fn no_authority_and_files_that_are_none() {
+    let ca = Ca::none();
+    for arguments in [
+        &["issue", "hub", "a.org"][..],
+        &["list"],
+        &["renew", "a"],
+        &["crl"],
+    ] {
+        ca.fails(
+            arguments,
+            78,
+            &["/pki: no authority here", "snihub pki init", "--ca DIR"],
+        );
+    }
+    ca.dir.write("text", "hello\n");
+    ca.dir.write("der", [0x30, 3, 2, 1, 1]);
+    ca.fails(&["show", "text"], 78, &["text: ", "no PEM"]);
+    ca.fails(&["show", "der"], 78, &["der: ", "DER of something else"]);
+    ca.fails(&["show", "missing"], 78, &["missing: cannot read it"]);
+    ca.ok(&["init", "--plain-key"]);
+    let other = Ca::plain();
+    std::fs::copy(other.path("pki/ca.key.pem"), ca.path("pki/ca.key.pem")).unwrap();
+    ca.fails(
+        &["issue", "hub", "a.org"],
+        78,
+        &["not of the key beside it"],
+    );
+    ca.dir.write("pki/ca.key.pem", ca.read("pki/ca.cert.pem"));
+    ca.fails(&["issue", "hub", "a.org"], 78, &["holds no private key"]);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_77() {
+    if rustix::process::geteuid().is_root() {
+        println!("root may read everything: not asked");
+        return;
+    }
+    let ca = Ca::plain();
+    let key = ca.path("pki/ca.key.pem");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o000)).unwrap();
+    ca.fails(
+        &["issue", "hub", "a.org"],
+        77,
+        &["cannot read the authority's key"],
+    );
+}

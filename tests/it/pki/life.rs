@@ -1,0 +1,143 @@
+//! Days left, renewal and what is listed.
+
+use super::rig::{Ca, a_second_later, have, verify};
+
+#[test]
+fn a_list_says_the_days_that_are_left() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "hub", "a.org"]);
+    ca.ok(&["issue", "hub", "b.org", "--days", "20"]);
+    a_second_later();
+    let text = ca.ok(&["list"]);
+    let row = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect(name);
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        row("a.org")[..5],
+        ["a.org", "hub", "server", "364", "valid"]
+    );
+    assert_eq!(
+        row("b.org")[..6],
+        ["b.org", "hub", "server", "19", "RENEW", "IT"]
+    );
+    assert_eq!(*row("a.org").last().unwrap(), ca.serials()[0]);
+    let json = ca.list();
+    let one = &json["certificates"][1];
+    for (key, wanted) in [
+        ("primary", serde_json::json!("b.org")),
+        ("names", serde_json::json!(["b.org"])),
+        ("days_left", 19.into()),
+        ("standing", "due".into()),
+        ("layout", "hub".into()),
+        ("serial", ca.serials()[1].clone().into()),
+        ("by_request", false.into()),
+    ] {
+        assert_eq!(one[key], wanted, "{key}");
+    }
+    assert_eq!(json["days_left"], 3651);
+    let (begins, ends) = (&one["not_before"], &one["not_after"]);
+    // An hour for clocks that are behind.
+    assert_eq!(
+        ends.as_i64().unwrap() - begins.as_i64().unwrap(),
+        20 * 86400 + 3600
+    );
+}
+
+#[test]
+fn no_certificate_outlives_its_authority() {
+    let ca = Ca::none();
+    ca.ok(&["init", "--plain-key", "--days", "100"]);
+    ca.ok(&["issue", "hub", "a.org", "--days", "300"]);
+    let json = ca.list();
+    assert_eq!(json["certificates"][0]["not_after"], json["not_after"]);
+}
+
+#[test]
+fn a_renewal_has_the_same_names_and_a_new_key() {
+    let ca = Ca::plain();
+    ca.ok(&[
+        "issue",
+        "pulsar",
+        "9998",
+        "b.example.org",
+        "--org",
+        "Nine",
+        "--key",
+        "rsa4096",
+    ]);
+    let folder = "pki/issued/pulsar/9998.fate.org";
+    let key = || ca.read(&format!("{folder}/broker.key-pk8.pem"));
+    let old = key();
+    let said = ca.ok(&["renew", "9998", "--days", "90"]);
+    assert!(
+        said.contains("--reason superseded") && said.contains("RSA 4096"),
+        "{said}"
+    );
+    assert_ne!(key(), old);
+    let kept = format!("{folder}.before-{}", &ca.serials()[1][..8]);
+    assert!(said.contains(&kept), "{said}");
+    assert_eq!(ca.read(&format!("{kept}/broker.key-pk8.pem")), old);
+    a_second_later();
+    let json = ca.list();
+    let (first, second) = (&json["certificates"][0], &json["certificates"][1]);
+    for same in ["names", "organization", "layout", "role"] {
+        assert_eq!(first[same], second[same], "{same}");
+    }
+    assert_eq!(
+        (&first["standing"], &second["standing"]),
+        (&"renewed".into(), &"valid".into())
+    );
+    assert_eq!(second["days_left"], 89);
+    assert!(ca.ok(&["list"]).contains("1 more with --all"));
+    if have("openssl") {
+        let authority = ca.path("pki/ca.cert.pem");
+        for folder in [folder, &kept] {
+            let leaf = ca.path(&format!("{folder}/broker.cert.pem"));
+            let said = verify(&authority, &leaf, "sslserver", "b.example.org");
+            assert_eq!(said.code, Some(0), "{}", said.err);
+        }
+    }
+}
+
+#[test]
+fn a_renewal_goes_where_the_last_one_went_unless_it_is_told() {
+    let ca = Ca::plain();
+    ca.ok(&[
+        "issue",
+        "hub",
+        "a.org",
+        "--as",
+        "secret",
+        "--secret-name",
+        "mine",
+        "--out",
+        "s.yaml",
+    ]);
+    let first = ca.read("s.yaml");
+    ca.ok(&["renew", "a.org"]);
+    assert!(ca.read("s.yaml").contains("name: mine"));
+    assert_ne!(ca.read("s.yaml"), first);
+    ca.ok(&["renew", "a.org", "--as", "files", "--out", "files"]);
+    assert!(ca.path("files/proxy.key.pem").exists());
+}
+
+#[test]
+fn what_is_revoked_is_issued_anew_not_renewed() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "podvm"]);
+    ca.ok(&["renew", "podvm-server"]);
+    ca.ok(&["revoke", "podvm-server", "--all"]);
+    ca.fails(
+        &["renew", "podvm-server"],
+        1,
+        &["is revoked", "snihub pki issue"],
+    );
+    ca.ok(&["issue", "podvm"]);
+    assert_eq!(ca.serials().len(), 6);
+}
