@@ -4,11 +4,11 @@ import concurrent.futures
 import statistics
 import time
 
-from suite import peers
+from suite import peers, sandbox
 from suite.case import Case
 from suite.check import check, say
 from suite.sandbox import HUB_NAME
-from suite.star import Star, name_of, relays
+from suite.star import Star, name_of, relays, way
 from suite.hub import Tunnels
 from suite.tls import Echo, greet, handshakes, survives
 
@@ -75,7 +75,8 @@ def join(star, middle):
     for me, peer in ((A, B), (B, A)):
         cluster = f"{peer}-{middle.key}"
         star.brokers[me].know(cluster, peer, proxy=middle.port and f"{HUB_NAME}:{middle.port}")
-        star.brokers[me].share(middle.key, [cluster])
+        star.brokers[me].share(way(middle.key, me, peer), [cluster])
+        star.brokers[peer].share(way(middle.key, me, peer), [])
 
 
 def traffic(star, middles):
@@ -92,6 +93,10 @@ def traffic(star, middles):
                 middle.megabytes_a_second.append(sent / 1e6 / took)
                 middle.cpu_a_gigabyte.append((middle.cpu() - before) / (sent / 1e9))
         say(f"round {number} of {ROUNDS}")
+    for middle in (middle for middle in middles if middle.port):
+        came = sum(sandbox.tcp_info(middle.port, "bytes_received"))
+        due = 2 * ROUNDS * MEGABYTES * 1_000_000
+        check(came >= due, f"{middle.name} was sent {came} bytes, less than the payload's {due}: it is not in the middle")
 
 
 def meet(star, middle):

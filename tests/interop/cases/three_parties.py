@@ -10,10 +10,11 @@ FIRST, JOINING = ("9999", "10000"), "8888"
 def three_parties(place):
     with Star(place, FIRST) as star, star.hub:
         star.join()
-        meanwhile = star.traffic("replicate", star.pairs(), 20, topic="first-two", seconds=30)
+        meanwhile = star.traffic("replicate", star.pairs(), 20, topic="first-two", seconds=90)
         star.add_brokers([JOINING])
         everyone = [*FIRST, JOINING]
         star.hub.edit_and_wait(routes_to(everyone))
+        meanwhile.check_running("the joining")
         say(f"{JOINING} has a route")
         star.join(parties=everyone)
         star.replicate(10, pairs=star.pairs(everyone), topic="mesh")

@@ -34,7 +34,7 @@ def sizes(plan):
 def send(plan, clients, a, b):
     began = time.time()
     producer = clients[a].create_producer(
-        f"{plan['topic']}-{a}-to-{b}",
+        plan["topic"].format(a=a, b=b),
         compression_type=pulsar.CompressionType.LZ4,
         block_if_queue_full=True,
         max_pending_messages=20,
@@ -44,7 +44,7 @@ def send(plan, clients, a, b):
     failed = []
     for number, size in enumerate(planned):
         # Incompressible, since the producer compresses.
-        body = random.Random(number).randbytes(size)
+        body = random.Random(f"{a} {b} {plan['topic']} {number}").randbytes(size)
         marks = {"n": str(number), "sha256": hashlib.sha256(body).hexdigest()}
         producer.send_async(body, lambda result, _: result == pulsar.Result.Ok or failed.append(result), properties=marks)
         if plan["seconds"]:
@@ -57,7 +57,7 @@ def send(plan, clients, a, b):
 def receive(plan, clients, a, b, subscribed):
     began = time.time()
     consumer = clients[b].subscribe(
-        f"{plan['topic']}-{a}-to-{b}", "checker", initial_position=pulsar.InitialPosition.Earliest
+        plan["topic"].format(a=a, b=b), "checker", initial_position=pulsar.InitialPosition.Earliest
     )
     subscribed.set()
     planned = list(sizes(plan))
@@ -82,7 +82,9 @@ def receive(plan, clients, a, b, subscribed):
 
 def tell(role, a, b, messages, size, seconds, repeated=0):
     line = {"from": a, "to": b, role: True, "messages": messages, "bytes": size, "seconds": seconds}
-    print(json.dumps({**line, "repeated": repeated}), flush=True)
+    # In one piece: several threads write.
+    sys.stdout.write(json.dumps({**line, "repeated": repeated}) + "\n")
+    sys.stdout.flush()
 
 
 def guarded(action, *arguments):

@@ -144,9 +144,11 @@ def apt(log, *arguments):
 def client(argv, log, cwd=None, env=None, tries=1):
     """Runs a package client; what it prints goes to the log, and to the reader if it fails."""
     argv = [str(word) for word in argv]
+    # None goes on in a folder that the next run makes anew. (But dpkg is left to finish.)
+    dying = [] if argv[0] == "apt-get" else ["setpriv", "--pdeathsig", "KILL"]
     for left in reversed(range(tries)):
         done = subprocess.run(
-            argv, cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+            [*dying, *argv], cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         )  # fmt: skip
         with open(log, "a") as file:

@@ -49,6 +49,13 @@ def set_up(folder: Path):
     tool("mount", "--bind", hosts, "/etc/hosts")
 
 
+def tcp_info(port, field):
+    """A field of the kernel's TCP_INFO, of each connection that stands at this port of ours."""
+    listed = subprocess.run(["ss", "-tinOH", "sport", "=", f":{port}"], capture_output=True, text=True, check=True).stdout
+    fields = [word for line in listed.splitlines() for word in line.split() if word.startswith(field + ":")]
+    return [int(word.split(":")[1]) for word in fields]
+
+
 def slow_link(rate="2mbit"):
     """Both segments of a large hello now come apart: after the first, a full frame, the bucket is
     empty, and the second waits for its tokens."""

@@ -7,7 +7,7 @@ import statistics
 
 from .certs import Authority
 from .check import check, say
-from .hub import Hub, Tunnels
+from .hub import ENDED_BY_PEERS, WELL_ENDED, Hub, Tunnels
 from .paths import PARTS, VERSIONS, render
 from .process import Process
 from .pulsar import TENANT, Broker
@@ -20,6 +20,11 @@ SIZES = [1, 100, 1_000, 1_448, 16_384, 65_536, 300_000, 1_000_000, 5_000_000]
 
 def name_of(party):
     return f"{party}.fate.org"
+
+
+def way(namespace, a, b):
+    """The namespace of what `a` sends to `b`."""
+    return f"{namespace}-{a}-to-{b}"
 
 
 def routes_to(parties):
@@ -77,13 +82,14 @@ class Star:
         say(f"brokers {', '.join(parties)} are up, Pulsar {self.version}")
 
     def join(self, namespace="session", parties=None):
-        """Every party learns every other one, as FATE does it."""
-        parties = parties or self.parties
-        for me, broker in ((p, self.brokers[p]) for p in parties):
-            peers = [peer for peer in parties if peer != me]
-            for peer in peers:
-                broker.know(peer, peer)
-            broker.share(namespace, peers)
+        """Every party learns every other one, as FATE does it. Each way from one to another has a
+        namespace of its own: so what is sent to a party goes to no other one, and the hub's bytes
+        for it are known."""
+        for me, peer in self.pairs(parties):
+            self.brokers[me].know(peer, peer)
+        for me, peer in self.pairs(parties):
+            self.brokers[me].share(way(namespace, me, peer), [peer])
+            self.brokers[peer].share(way(namespace, me, peer), [])
 
     def pairs(self, parties=None):
         return list(itertools.permutations(parties or self.parties, 2))
@@ -93,7 +99,8 @@ class Star:
         plan = {
             "pairs": pairs,
             "brokers": {party: broker.url for party, broker in self.brokers.items()},
-            "topic": f"persistent://{TENANT}/{namespace}/{topic}",
+            # {a} and {b} are the pair's.
+            "topic": f"persistent://{TENANT}/{way(namespace, '{a}', '{b}')}/{topic}",
             "bytes": int(megabytes * 1e6),
             "sizes": sizes or SIZES,
             "seconds": seconds,
@@ -104,14 +111,17 @@ class Star:
         self.programs += 1
         log = self.case.logs / f"traffic-{self.programs}-{topic}-{what}.log"
         python = self.case.cache.python("pulsar")
-        return Traffic(self, Process(f"{what} {topic}", [python, PARTS / "traffic.py", what, json.dumps(plan)], log))
+        process = Process(f"{what} {topic}", [python, PARTS / "traffic.py", what, json.dumps(plan)], log)
+        return Traffic(self, process, len(pairs) * (2 if what == "replicate" else 1))
 
     def replicate(self, megabytes, pairs=None, quiet=False, **more):
         """All of it at once, waited for."""
         return self.traffic("replicate", pairs or self.pairs(), megabytes, **more).finish(quiet)
 
-    def judge(self):
-        """Stops the hub and holds its records against what was replicated; a row of the table."""
+    def judge(self, trouble=False, more=()):
+        """Stops the hub and holds its records against what was replicated; a row of the table.
+        `trouble`: links were ended on purpose, so brokers may repeat. `more`: how tunnels may end
+        besides."""
         self.hub.process.check_alive()
         took, own = [], set()
         for party in self.brokers:
@@ -120,19 +130,23 @@ class Star:
             own |= sources
         self.hub.stop()
         tunnels = [
-            Tunnels(self.hub, name_of(party), broker.upstream, without=own)
+            Tunnels(
+                self.hub, name_of(party), broker.upstream, without=own,
+                may_end={*(ENDED_BY_PEERS if trouble else WELL_ENDED), *more},
+            )
             for party, broker in self.brokers.items()
-        ]
+        ]  # fmt: skip
         for of_party in tunnels:
             of_party.carried(self.payload[of_party.party])
         checked = sum(result["messages"] for result in self.results)
+        repeated = sum(result["repeated"] for result in self.results)
+        check(trouble or not repeated, f"{repeated} messages came twice, though no link was ended: some link was")
         return {
             "with": f"Pulsar {self.version}",
             # Where the suite's own messages were sent, not FATE's or a client's, which check their own.
-            **({"messages": checked, "hashes": f"{checked} right"} if checked else {}),
+            **({"messages": checked, "hashes": "all right", "repeated": repeated} if checked else {}),
             "payload_mb": sum(self.payload.values()) / 1e6,
             "hub_mb": sum(of_party.bytes for of_party in tunnels) / 1e6,
-            "repeated": sum(result["repeated"] for result in self.results),
             "tunnels": sum(len(of_party.records) for of_party in tunnels),
             "relay": relays(tunnels),
             "handshake_ms": statistics.median(took),
@@ -154,14 +168,21 @@ def relays(tunnels):
 class Traffic:
     """Running traffic."""
 
-    def __init__(self, star, process):
-        self.star, self.process = star, process
+    def __init__(self, star, process, results):
+        self.star, self.process, self.results = star, process, results
+
+    def check_running(self, what):
+        """`what` was done in the middle of it only if it is not over yet."""
+        check(self.process.child.poll() is None, f"{self.process.name} was over before {what} was")
 
     def finish(self, quiet=False):
         """Waits for it; every pair's result is checked and booked."""
         printed = self.process.finish(300)
         results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
-        check(results, f"{self.process.name} reported nothing: {self.process.log}")
+        check(
+            len(results) == self.results,
+            f"{self.process.name} reported {len(results)} results, not {self.results}: {self.process.log}",
+        )
         for result in results:
             if "received" in result:
                 self.star.payload[result["to"]] += result["bytes"]
