@@ -31,6 +31,10 @@ pub struct Pools {
     pub(super) load: Load,
     wheel: RefCell<Wheel>,
     started: Instant,
+    /// When the last tick came, in ms since the start.
+    ticked: Cell<u64>,
+    /// Coarse time in ms. A tick moves it by no more than the last one was long: what was stamped
+    /// in between may not come to lie in the past when a busy machine lets a tick come late.
     now: Cell<u64>,
     /// Length of the last tick in ms: how far `now` may be behind.
     behind: Cell<u64>,
@@ -64,6 +68,7 @@ impl Pools {
             load: Load::default(),
             wheel: RefCell::new(Wheel::new()),
             started: Instant::now(),
+            ticked: Cell::new(0),
             now: Cell::new(0),
             behind: Cell::new(1_000),
             wake_ups: Cell::new(0),
@@ -79,20 +84,19 @@ impl Pools {
     /// To be called by the worker every 250 ms to 1 s: ends the tunnels that have been idle,
     /// half open or stalled for too long. Wakes nobody else.
     pub fn tick(&self) {
-        let now = self
-            .started
-            .elapsed()
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX);
-        self.behind.set(now.saturating_sub(self.now.get()).max(1));
+        let elapsed = self.started.elapsed().as_millis();
+        let elapsed = elapsed.try_into().unwrap_or(u64::MAX);
+        let length = elapsed.saturating_sub(self.ticked.replace(elapsed));
+        let now = self.now.get() + length.min(self.behind.get());
+        self.behind.set(length.max(1));
         self.now.set(now);
         self.kit.pipes.tick();
         self.load.tick();
         self.wheel.borrow_mut().turn(now);
     }
 
-    /// The worker's coarse time: ms since its start, as of the last tick.
+    /// The worker's coarse time: ms since its start, as of the last tick, without the time by which
+    /// ticks came late.
     pub fn now_ms(&self) -> u64 {
         self.now.get()
     }
@@ -144,5 +148,26 @@ impl Pools {
 
     pub(super) fn unwatch(&self, place: Place) {
         self.wheel.borrow_mut().remove(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    #[test]
+    fn a_late_tick_leaves_no_stamp_behind() {
+        let pools = Pools::new(SpliceMode::Copy("nothing is moved"), 1);
+        for _ in 0..3 {
+            sleep(Duration::from_millis(5));
+            pools.tick();
+        }
+        let stamp = pools.stamp();
+        sleep(Duration::from_millis(200));
+        pools.tick();
+        assert!(pools.now_ms() <= stamp, "{} of {stamp}", pools.now_ms());
+        assert!(pools.now_ms() >= 5, "time goes on");
     }
 }
