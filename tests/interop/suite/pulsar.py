@@ -73,11 +73,6 @@ class Broker:
         """A standalone that was killed limps after its next start, whatever the hub does."""
         self.process.stop(signal.SIGTERM, patience=60)
 
-    def kill(self):
-        """For those that never start again."""
-        if self.process:
-            self.process.stop(signal.SIGKILL)
-
     def admin(self, method, path, body=None):
         """One call of the admin API."""
         request = urllib.request.Request(
@@ -108,9 +103,9 @@ class Broker:
     def share(self, namespace, clusters):
         """A namespace that is replicated to `clusters`, and the tenant it needs."""
         everyone = ["standalone", *clusters]
-        tenant = {"adminRoles": [], "allowedClusters": everyone}
         known = json.load(self.admin("GET", "clusters"))
-        tenant["allowedClusters"] = sorted({*everyone, *(c for c in known if c != "global")})
+        allowed = sorted({*everyone, *(c for c in known if c != "global")})
+        tenant = {"adminRoles": [], "allowedClusters": allowed}
         self.put(f"tenants/{TENANT}", tenant, else_post=(f"tenants/{TENANT}", tenant))
         path = f"namespaces/{TENANT}/{namespace}"
         self.put(path, {"replication_clusters": everyone}, else_post=(path + "/replication", everyone))
