@@ -9,7 +9,7 @@ use super::Counters;
 use crate::net::Endpoints;
 use crate::net::dial::{DialError, Dialed};
 use crate::refusal::Refusal;
-use crate::tunnel::{Ended, Handle};
+use crate::tunnel::{Ended, Handle, Relay};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -244,7 +244,7 @@ impl Record {
             why,
             level,
         } = verdict(outcome, self.facts.received);
-        let relay = self.tunnel.as_ref().map(|tunnel| tunnel.relay().label());
+        let relay = self.tunnel.as_ref().map(|tunnel| tunnel.relay());
         macro_rules! closed {
             ($event:ident) => {
                 tell!(
@@ -255,7 +255,8 @@ impl Record {
                     hello_ms = self.facts.hello.map(millis),
                     dial_ms = self.facts.dial.map(millis),
                     total_ms = millis(self.facts.began.elapsed()),
-                    relay,
+                    relay = relay.map(Relay::label),
+                    spliced = relay.map(Relay::spliced),
                     ended,
                     by,
                     why,

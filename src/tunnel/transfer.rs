@@ -48,6 +48,14 @@ impl Relay {
         }
     }
 
+    /// Bytes, both directions together, that never entered user space.
+    pub fn spliced(self) -> u64 {
+        match self {
+            Relay::Copy => 0,
+            Relay::Splice { bytes } => bytes,
+        }
+    }
+
     /// The metric label: a closed set.
     pub fn label(self) -> &'static str {
         match self {

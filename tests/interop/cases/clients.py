@@ -3,7 +3,7 @@
 from suite import process
 from suite.case import Case
 from suite.check import check, say
-from suite.paths import PARTS
+from suite.paths import PARTS, VERSIONS
 from suite.sandbox import HUB_NAME
 from suite.star import Star
 from suite.wire import HelloWatch
@@ -25,6 +25,7 @@ def clients(place):
         for party in (CPP, JAVA):
             star.payload[party] += MEGABYTES * 1_000_000
         row = star.judge()
+        row["with"] += f", {VERSIONS['python']['pulsar']['packages'][0].replace('==', ' ')}"
         row["seen"] = f"libpulsar's hello {' + '.join(map(str, of_libpulsar[0]))} bytes"
         return [row]
 

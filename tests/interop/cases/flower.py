@@ -9,7 +9,7 @@ from suite import process
 from suite.case import Case
 from suite.certs import Authority
 from suite.check import check, say, wait_for
-from suite.hub import Hub, Tunnels
+from suite.hub import Hub, Tunnels, relays
 from suite.paths import PARTS, VERSIONS
 from suite.process import Process
 from suite.sandbox import SUPERLINK
@@ -71,13 +71,13 @@ def flower(place, flower):
     ports = sorted({flower.fleet, flower.control})
     routes = f"sni:\n  - fqdn: {SUPERLINK}\n    tunnel_route: {ADDRESS}:{{inbound_local_port}}\n"
     with Hub(place.hub, place.logs / "hub", routes, listen=ports) as hub:
-        mean = run(place, flower, authority, app, home)
-        # Each node was sent the weights in each of two rounds, and sent them back.
-        return [judge(place, flower, hub, authority, mean)]
+        mean, handshake = run(place, flower, authority, app, home)
+        return [judge(flower, hub, mean, handshake)]
 
 
 def run(place, flower, authority, app, home):
-    """Starts all parts, runs the app, and returns the line with its result."""
+    """Starts all parts, runs the app, and returns the line with its result, and handshakes' time
+    and sources."""
     tools = place.cache.venv(flower.venv) / "bin"
     # The SuperLink starts its helpers by name.
     path = f"{tools}:{os.environ['PATH']}"
@@ -104,9 +104,10 @@ def run(place, flower, authority, app, home):
     logs = printed + "".join(part.log.read_text(errors="replace") for part in parts)
     means = [line for line in logs.splitlines() if "FEDERATED MEAN" in line]
     check(means, f"the run ended without a result: {place.logs}/flwr.log\n{printed[-1500:]}")
+    handshake = handshakes(flower.fleet, SUPERLINK, authority.certificate)
     for part in parts:
         part.stop(signal.SIGKILL)
-    return means[0][means[0].index("FEDERATED") :]
+    return means[0][means[0].index("FEDERATED") :], handshake
 
 
 def quiet(probe):
@@ -116,11 +117,15 @@ def quiet(probe):
         return None
 
 
-def judge(place, flower, hub, authority, mean):
+def judge(flower, hub, mean, handshake):
+    took, own = handshake
     say(mean)
     check("MEAN 3.000" in mean, f"the average is wrong: {mean}")
     hub.stop()
-    tunnels = {port: Tunnels(hub, SUPERLINK, f"{ADDRESS}:{port}", at_port=port) for port in (flower.fleet, flower.control)}
+    tunnels = {
+        port: Tunnels(hub, SUPERLINK, f"{ADDRESS}:{port}", without=own, at_port=port)
+        for port in (flower.fleet, flower.control)
+    }
     fleet = tunnels[flower.fleet]
     # Up: what two nodes sent in two rounds. Down: what they were sent, for training and evaluation.
     fleet.carried(4 * WEIGHTS, back=8 * WEIGHTS)
@@ -129,6 +134,8 @@ def judge(place, flower, hub, authority, mean):
         "payload_mb": 12 * WEIGHTS / 1e6,
         "hub_mb": sum(t.bytes + t.back for t in tunnels.values()) / 1e6,
         "tunnels": sum(len(t.records) for t in tunnels.values()),
+        "relay": relays(tunnels.values()),
+        "handshake_ms": took,
         "seen": mean.lower(),
     }
 

@@ -7,9 +7,9 @@ import time
 from suite import peers, sandbox
 from suite.case import Case
 from suite.check import check, say
+from suite.hub import Tunnels, relays
 from suite.sandbox import HUB_NAME
-from suite.star import Star, name_of, relays, way
-from suite.hub import Tunnels
+from suite.star import Star, name_of, way
 from suite.tls import Echo, greet, handshakes, survives
 
 A, B = PARTIES = ("9999", "10000")
@@ -80,11 +80,12 @@ def join(star, middle):
 
 
 def traffic(star, middles):
-    """In rounds, so that what else the machine does hits all alike."""
+    """In rounds, each begun by another one, so that what else the machine does hits all alike."""
     for number in range(ROUNDS + 1):
         # Links are made, and the brokers' code compiled, in a round that does not count.
         counts, megabytes = number > 0, MEGABYTES if number else 5
-        for middle in middles:
+        first = number % len(middles)
+        for middle in middles[first:] + middles[:first]:
             before = middle.cpu()
             results = star.replicate(megabytes, namespace=middle.key, topic=f"round-{number}-{middle.key}", quiet=True)
             sent = sum(result["bytes"] for result in results if "received" in result)
@@ -136,8 +137,9 @@ def row(middle, manners, reconnects, star):
         "table": "side by side",
         "middle": middle.name,
         "mb_s": median(middle.megabytes_a_second),
+        "mb_s_spread": f"{min(middle.megabytes_a_second):.0f}-{max(middle.megabytes_a_second):.0f}",
         "cpu_gb": median(middle.cpu_a_gigabyte),
-        "spread": f"{min(middle.cpu_a_gigabyte):.2f}-{max(middle.cpu_a_gigabyte):.2f}",
+        "cpu_gb_spread": f"{min(middle.cpu_a_gigabyte):.2f}-{max(middle.cpu_a_gigabyte):.2f}",
         "reconnect_s": reconnects[middle.name],
         **direct,
         **seen,

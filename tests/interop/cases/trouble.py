@@ -126,16 +126,12 @@ def idle_link(place, minutes=16):
             star.hub.process.check_alive()
             cut = star.hub.closed()
             check(not cut, f"tunnels ended after {time.monotonic() - began:.0f} s of silence: {cut[:3]}")
-        silence = quietest_ms()
-        check(silence > 900_000, f"nothing was silent for longer than {silence / 1e3:.0f} s: the case proves nothing")
+        # One link each way at least. (The brokers may ask one another something by others.)
+        silence = sorted([0, 0, *sandbox.tcp_info(443, "lastrcv")])[-2]
+        check(silence > 900_000, f"no two links were silent for longer than {silence / 1e3:.0f} s: it proves nothing")
         star.replicate(5, topic="before")
         check(not star.hub.closed(), f"tunnels ended when they were used again: {star.hub.closed()[:3]}")
         return [{**star.judge(), "seen": f"silent for {silence / 60e3:.1f} minutes, then used again"}]
-
-
-def quietest_ms():
-    """Since when the quietest of the hub's connections has received nothing, as the kernel says."""
-    return max(sandbox.tcp_info(443, "lastrcv"), default=0)
 
 
 def stalled_receiver(place, seconds=180):

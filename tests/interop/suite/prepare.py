@@ -69,6 +69,15 @@ def build_hub(log):
     return target() / "release/snihub"
 
 
+def versions(hub):
+    """Of what every case stands on."""
+    said = [
+        subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        for argv in ([hub, "--version"], ["uname", "-sr"], ["java", "--version"], ["python3", "--version"])
+    ]
+    return ", ".join(said)
+
+
 def install_tools(log):
     missing = [package for package, tools in TOOLS.items() if not all(map(shutil.which, tools))]
     if subprocess.run(["python3", "-c", "import ensurepip, venv"], capture_output=True).returncode:
@@ -112,6 +121,8 @@ def make_venv(cache, which, log):
     client([*pip, *pins["packages"]], log, tries=2)
     if "without_dependencies" in pins:
         client([*pip, "--no-deps", *pins["without_dependencies"]], log, tries=2)
+    # What was chosen besides the pins is seen in the log.
+    client([venv / "bin/python", "-m", "pip", "freeze"], log)
     (venv / "whole").touch()
 
 

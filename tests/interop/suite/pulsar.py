@@ -67,7 +67,7 @@ class Broker:
             except OSError:
                 return False
 
-        wait_for(f"broker {self.party} ({self.log})", 120, answers, every=0.5)
+        wait_for(f"broker {self.party} ({self.log})", 180, answers, every=0.5)
 
     def stop_gently(self):
         """A standalone that was killed limps after its next start, whatever the hub does."""

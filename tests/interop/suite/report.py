@@ -15,9 +15,11 @@ COLUMNS = [
 ]
 SIDE_BY_SIDE = [
     ("middle", "in the middle", "{}"),
+    # Of the whole star, whose brokers and clients have the same cores.
     ("mb_s", "MB/s", "{:.0f}"),
+    ("mb_s_spread", "(spread)", "{}"),
     ("cpu_gb", "CPU s/GB", "{:.2f}"),
-    ("spread", "(spread)", "{}"),
+    ("cpu_gb_spread", "(spread)", "{}"),
     ("handshake_ms", "handshake ms", "{:.1f}"),
     ("reconnect_s", "reconnect s", "{:.1f}"),
     ("two_segments", "hello in two segments", "{}"),

@@ -7,7 +7,7 @@ import statistics
 
 from .certs import Authority
 from .check import check, say
-from .hub import ENDED_BY_PEERS, WELL_ENDED, Hub, Tunnels
+from .hub import ENDED_BY_PEERS, WELL_ENDED, Hub, Tunnels, relays
 from .paths import PARTS, VERSIONS, render
 from .process import Process
 from .pulsar import TENANT, Broker
@@ -151,18 +151,6 @@ class Star:
             "relay": relays(tunnels),
             "handshake_ms": statistics.median(took),
         }
-
-
-def relays(tunnels):
-    """How many tunnels by splice, and which share of the bytes they carried."""
-    records = [record for of_party in tunnels for record in of_party.records]
-    spliced = [record for record in records if record["relay"] == "splice"]
-
-    def size(some):
-        return sum(record["client_to_upstream"] + record["upstream_to_client"] for record in some)
-
-    share = size(spliced) / max(size(records), 1)
-    return f"{len(spliced)} splice ({100 * share:.1f} % of bytes), {len(records) - len(spliced)} copy"
 
 
 class Traffic:

@@ -36,6 +36,12 @@ fn a_client_that_is_done_still_gets_its_answer() {
         }),
     );
     counts(&record, hello().len() + 1000, MUCH);
+    // The question was copied, and so is the beginning of the answer.
+    let spliced = record["spliced"].as_u64().unwrap() as usize;
+    assert!(
+        (MUCH / 2..=MUCH).contains(&spliced),
+        "{spliced} of {MUCH} bytes"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn of_the_client() {
         &json!({
             "ended": "client_reset", "by": "client", "why": "the client reset the connection",
             "name": NAME, "route": NAME, "upstream": star.upstream.addr().to_string(),
-            "relay": "copy",
+            "relay": "copy", "spliced": 0,
         }),
     );
     counts(&record, hello().len() + 12, 0);
