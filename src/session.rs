@@ -12,6 +12,7 @@ use crate::tls::Alert;
 use crate::tunnel::{self, Handle, Limits, Relayed, Relaying};
 use crate::worker::{Belongings, Decided, Inbound, Live, Place, Worker};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,10 +37,47 @@ pub struct Accepted {
 /// Carries one connection to its end. The record is told here or, if this future is dropped or
 /// panics, when `live` is dropped.
 /// `session` is the place among all sessions that it holds until then.
-pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live, session: Held) {
-    // In a box of its own: what the hello and the dial need is not kept while the tunnel stands.
-    let established = Box::pin(establish(&worker, accepted, &live)).await;
-    match established {
+///
+/// What stands for months is this future. So the way to the tunnel has a box of its own, which goes
+/// when the tunnel stands; and neither this nor [`carry`] is an `async fn`, which would keep room for
+/// its arguments once more.
+pub fn session(
+    worker: Rc<Worker>,
+    accepted: Accepted,
+    live: Live,
+    session: Held,
+) -> impl Future<Output = ()> {
+    let opening = Box::pin(open(worker, accepted, live, session));
+    async move {
+        let Some(tunnel) = opening.await else {
+            return;
+        };
+        pin!(tunnel).await;
+    }
+}
+
+/// Relays until the tunnel is over, or goes on at another worker.
+pub fn carry(
+    mut relaying: Relaying,
+    live: Live,
+    belongings: Belongings,
+) -> impl Future<Output = ()> {
+    async move {
+        match (&mut relaying).await {
+            Relayed::Over(transfer) => live.close(Outcome::Ended(transfer.ended)),
+            Relayed::Leaving(parcel) => live.leave(parcel, belongings),
+        }
+    }
+}
+
+/// All that comes before the tunnel; `None`: the client was declined, and has been told.
+async fn open(
+    worker: Rc<Worker>,
+    accepted: Accepted,
+    live: Live,
+    session: Held,
+) -> Option<impl Future<Output = ()>> {
+    match establish(&worker, accepted, &live).await {
         Ok(standing) => {
             let Standing {
                 client,
@@ -58,11 +96,14 @@ pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live, session
                 shares,
                 session,
             };
-            carry(relaying, live, belongings).await;
+            Some(carry(relaying, live, belongings))
         }
         Err(Declined { outcome, client }) => {
             let alert = match &outcome {
-                Outcome::Refused(Refusal::ClientLeft) => return live.close(outcome),
+                Outcome::Refused(Refusal::ClientLeft) => {
+                    live.close(outcome);
+                    return None;
+                }
                 Outcome::Refused(refusal) => refusal.alert(),
                 Outcome::DialFailed(_) | Outcome::Ended(_) => Some(Alert::InternalError),
             };
@@ -73,15 +114,8 @@ pub async fn session(worker: Rc<Worker>, accepted: Accepted, live: Live, session
                 Some(_lingering) => farewell(client, last_words).await,
                 None => farewell_in_passing(&client, last_words),
             }
+            None
         }
-    }
-}
-
-/// Relays until the tunnel is over, or goes on at another worker.
-pub async fn carry(relaying: Relaying, live: Live, belongings: Belongings) {
-    match relaying.await {
-        Relayed::Over(transfer) => live.close(Outcome::Ended(transfer.ended)),
-        Relayed::Leaving(parcel) => live.leave(parcel, belongings),
     }
 }
 
@@ -273,5 +307,22 @@ fn refused(refusal: Refusal, client: TcpStream) -> Declined {
     Declined {
         outcome: Outcome::Refused(refusal),
         client,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn while_a_tunnel_stands_its_session_keeps_nothing_of_the_way_there() {
+        let kept = size_of::<Relaying>() + size_of::<Live>() + size_of::<Belongings>();
+        let session = size_of_future(session);
+        println!("session: {session} bytes, of these the tunnel's: {kept}");
+        assert!(session <= kept + 64, "{session} bytes for {kept}");
     }
 }
