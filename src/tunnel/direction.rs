@@ -24,7 +24,7 @@ const BIG_READS: u8 = 2;
 const SHORT_READS: u8 = 4;
 /// What one `splice` asks for (never usize::MAX: EINVAL, fact 13). More than the pipe's nominal
 /// size, since its slots often hold more (fact 2).
-const FILL: usize = 512 * 1024;
+const FILL: usize = 1024 * 1024;
 /// In a row: `splice` saw nothing where `recv` then found bytes. More is no race with the peer.
 const BLIND_READS: u8 = 4;
 /// One turn of one direction, so that a fat tunnel does not starve its neighbours. Checked

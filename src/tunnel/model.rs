@@ -57,7 +57,7 @@ thread_local! {
 }
 
 impl Pipe for SimPipe {
-    fn open() -> io::Result<SimPipe> {
+    fn open(_: usize) -> io::Result<SimPipe> {
         match one_in(16) {
             true => Err(Errno::NOBUFS.into()),
             false => Ok(SimPipe {

@@ -16,8 +16,13 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What a pipe is asked to be. 512 KiB and 1 MiB cost up to a tenth less CPU per GB, but a user
-/// without privileges has 256 pipes of this size, and only 64 of 1 MiB.
+/// What a worker's first pipes are asked to be. They are lent for the moment in which they hold
+/// bytes, so mostly the same one or two serve all tunnels; the more one takes at once, the fewer
+/// system calls and wake-ups a GB costs, above all where the CPU is scarce.
+const LARGE: usize = 1024 * 1024;
+/// How many those are: a user without privileges has 64 pipes of 1 MiB, for all workers.
+const MOST_LARGE: u64 = 2;
+/// What all further pipes are asked to be: of this size such a user has 256.
 const WANTED: usize = 256 * 1024;
 /// Below this, splicing costs more than copying.
 const USEFUL: usize = 64 * 1024;
@@ -111,11 +116,11 @@ impl KernelPipe {
 }
 
 impl Pipe for KernelPipe {
-    fn open() -> io::Result<KernelPipe> {
+    fn open(size: usize) -> io::Result<KernelPipe> {
         let pipe = KernelPipe::open_any()?;
         // Over the quota F_SETPIPE_SZ fails and the pipe stays what it was; what counts is what
         // it is (fact 3).
-        let _ = fcntl_setpipe_size(&pipe.into, WANTED);
+        let _ = fcntl_setpipe_size(&pipe.into, size);
         if fcntl_getpipe_size(&pipe.into)? < USEFUL {
             return Err(Errno::NOBUFS.into());
         }
@@ -175,7 +180,9 @@ impl<P: Pipe> PipePool<P> {
         if self.dry.get() || self.lent.get() >= self.most.get() as u64 {
             return None;
         }
-        let pipe = P::open().ok();
+        // None is spare, or it would not be asked for another.
+        let size = if self.lent.get() < MOST_LARGE { LARGE } else { WANTED };
+        let pipe = P::open(size).ok();
         self.dry.set(pipe.is_none());
         pipe
     }
@@ -249,7 +256,7 @@ mod tests {
     }
 
     impl Pipe for Counted {
-        fn open() -> io::Result<Counted> {
+        fn open(_: usize) -> io::Result<Counted> {
             Ok(Counted {
                 _open: OPEN.with(Rc::clone),
             })

@@ -15,8 +15,8 @@ use super::pipe_pool::KernelPipe;
 
 /// A pipe between two sockets. It does not know how much it holds: its user counts.
 pub(super) trait Pipe: Sized {
-    /// A pipe worth splicing through, or why there is none.
-    fn open() -> io::Result<Self>;
+    /// A pipe worth splicing through, of `size` bytes if that can be had, or why there is none.
+    fn open(size: usize) -> io::Result<Self>;
     /// Takes bytes out into memory: the way out when `splice` was forbidden with bytes inside.
     fn read(&self, into: &mut [u8]) -> io::Result<usize>;
 }
