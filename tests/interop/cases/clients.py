@@ -24,7 +24,7 @@ def clients(place):
         say(java(place, star))
         for party in (CPP, JAVA):
             star.payload[party] += MEGABYTES * 1_000_000
-        row = star.judge()
+        row = star.judge(guests=True)
         row["with"] += f", {VERSIONS['python']['pulsar']['packages'][0].replace('==', ' ')}"
         row["seen"] = f"libpulsar's hello {' + '.join(map(str, of_libpulsar[0]))} bytes"
         return [row]

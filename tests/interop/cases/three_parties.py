@@ -1,7 +1,7 @@
 """A third party joins while the first two replicate, by one edit of sni.yaml."""
 
 from suite.case import Case
-from suite.check import check, say
+from suite.check import say
 from suite.star import Star, routes_to
 
 FIRST, JOINING = ("9999", "10000"), "8888"
@@ -14,13 +14,11 @@ def three_parties(place):
         star.add_brokers([JOINING])
         everyone = [*FIRST, JOINING]
         star.hub.edit_and_wait(routes_to(everyone))
-        meanwhile.check_running("the joining")
         say(f"{JOINING} has a route")
         star.join(parties=everyone)
+        meanwhile.check_running("the joining")
         star.replicate(10, pairs=star.pairs(everyone), topic="mesh")
         meanwhile.finish()
-        cut = star.hub.closed()
-        check(not cut, f"tunnels ended while nothing was restarted: {cut}")
         return [star.judge()]
 
 

@@ -7,6 +7,7 @@ PLAN is JSON: pairs, brokers (party: URL), topic, bytes (per pair), sizes, secon
 sending over), patience (seconds to wait for a message). Each receiver checks number, order and SHA-256. One JSON line per pair and role.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -75,9 +76,17 @@ def receive(plan, clients, a, b, subscribed):
         assert digest == message.properties()["sha256"], f"{a} -> {b}: message {number} is damaged"
         assert len(message.data()) == planned[number], f"{a} -> {b}: message {number} is cut"
         expected += 1
+    took = time.time() - began
+    # What comes after the last one can only be there twice.
+    with contextlib.suppress(pulsar.Timeout):
+        while True:
+            message = consumer.receive(1_000)
+            consumer.acknowledge(message)
+            assert int(message.properties()["n"]) < expected, f"{a} -> {b}: more came than was sent"
+            repeated += 1
     # Sends what is not acknowledged yet: the topic may be used again.
     consumer.close()
-    tell(role="received", a=a, b=b, messages=expected, size=sum(planned), repeated=repeated, seconds=time.time() - began)
+    tell(role="received", a=a, b=b, messages=expected, size=sum(planned), repeated=repeated, seconds=took)
 
 
 def tell(role, a, b, messages, size, seconds, repeated=0):

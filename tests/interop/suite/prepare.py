@@ -156,19 +156,23 @@ def client(argv, log, cwd=None, env=None, tries=1):
     """Runs a package client; what it prints goes to the log, and to the reader if it fails."""
     argv = [str(word) for word in argv]
     # None goes on in a folder that the next run makes anew. (But dpkg is left to finish.)
-    dying = [] if argv[0] == "apt-get" else ["setpriv", "--pdeathsig", "KILL"]
+    dying = [] if argv[0] == "apt-get" else [
+        "setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc",
+    ]  # fmt: skip
     for left in reversed(range(tries)):
-        done = subprocess.run(
-            [*dying, *argv], cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
+        # A file, since dpkg would break off where nobody reads any more what it says.
         with open(log, "a") as file:
-            file.write(f"$ {' '.join(argv)}\n{done.stdout}")
+            print("$", *argv, file=file, flush=True)
+            begins = file.tell()
+            done = subprocess.run(
+                [*dying, *argv], cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+                stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         if done.returncode == 0:
             return
         if not left:
-            tail = "\n".join(done.stdout.splitlines()[-15:])
-            raise Failure(f"{' '.join(argv[:6])}: exit {done.returncode}: {log}\n{tail}")
+            tail = log.read_bytes()[begins:].decode(errors="replace").splitlines()[-15:]
+            raise Failure("\n".join([f"{' '.join(argv[:6])}: exit {done.returncode}: {log}", *tail]))
 
 
 def fresh(folder):

@@ -4,6 +4,7 @@ A case runs as process 1 of a PID namespace. When it ends, however it ends, the 
 whatever it started and takes the network away: nothing is left to clean up but files.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -50,16 +51,19 @@ def set_up(folder: Path):
 
 
 def tcp_info(port, field):
-    """A field of the kernel's TCP_INFO, of each connection that stands at this port of ours."""
+    """A field of the kernel's TCP_INFO, by client, of each connection that stands at this port of ours."""
     listed = subprocess.run(["ss", "-tinOH", "sport", "=", f":{port}"], capture_output=True, text=True, check=True).stdout
-    fields = [word for line in listed.splitlines() for word in line.split() if word.startswith(field + ":")]
-    return [int(word.split(":")[1]) for word in fields]
+    lines = [line.split() for line in listed.splitlines()]
+    return {words[4]: int(word.split(":")[1]) for words in lines for word in words if word.startswith(field + ":")}
 
 
-def slow_link(rate="2mbit"):
-    """Both segments of a large hello now come apart: after the first, a full frame, the bucket is
+@contextlib.contextmanager
+def slow_link(rate):
+    """Both segments of a large hello come apart here: after the first, a full frame, the bucket is
     empty, and the second waits for its tokens."""
     tool("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "1520", "latency", "400ms")
+    yield
+    tool("tc", "qdisc", "del", "dev", "lo", "root")
 
 
 def small_buffers(most=128 << 10):
@@ -67,10 +71,6 @@ def small_buffers(most=128 << 10):
     all that a broker's replicator sends ahead of acknowledgements: 2 to 20 MB, as it chances."""
     for name in ("tcp_rmem", "tcp_wmem"):
         Path(f"/proc/sys/net/ipv4/{name}").write_text(f"4096 65536 {most}")
-
-
-def fast_link():
-    tool("tc", "qdisc", "del", "dev", "lo", "root")
 
 
 def tool(*argv):

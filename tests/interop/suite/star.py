@@ -6,7 +6,7 @@ import json
 import statistics
 
 from .certs import Authority
-from .check import check, say
+from .check import Failure, check, say
 from .hub import ENDED_BY_PEERS, WELL_ENDED, Hub, Tunnels, relays
 from .paths import PARTS, VERSIONS, render
 from .process import Process
@@ -118,11 +118,14 @@ class Star:
         """All of it at once, waited for."""
         return self.traffic("replicate", pairs or self.pairs(), megabytes, **more).finish(quiet)
 
-    def judge(self, trouble=False, more=()):
+    def judge(self, trouble=False, more=(), guests=False):
         """Stops the hub and holds its records against what was replicated; a row of the table.
         `trouble`: links were ended on purpose, so brokers may repeat. `more`: how tunnels may end
-        besides."""
+        besides. `guests`: clients were there, and have gone."""
         self.hub.process.check_alive()
+        # Brokers keep their links, and mend what is cut, damaged or refused without a word.
+        ended = [line for line in self.hub.closed() if not (guests and line["ended"] == "both_closed")]
+        check(trouble or not ended, f"sessions ended, though nothing ended any: {ended[:3]}")
         took, own = [], set()
         for party in self.brokers:
             median, sources = handshakes(443, name_of(party), self.authority.certificate)
@@ -165,7 +168,12 @@ class Traffic:
 
     def finish(self, quiet=False):
         """Waits for it; every pair's result is checked and booked."""
-        printed = self.process.finish(300)
+        try:
+            printed = self.process.finish(300)
+        except Failure as failure:
+            # A receiver that gets nothing knows not why.
+            refused = {f"{r.get('name')}: {r['ended']}" for r in self.star.hub.closed() if not r.get("relay")}
+            raise Failure("".join(f"the hub refused {each}; " for each in sorted(refused)) + str(failure)) from None
         results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
         check(
             len(results) == self.results,
