@@ -46,7 +46,7 @@ def side_by_side(place):
                 join(star, middle)
             traffic(star, middles)
             Echo(*ECHO, star.authority)
-            manners = {middle.name: meet(star, middle) for middle in middles if middle.port}
+            manners = meet(star, [middle for middle in middles if middle.port])
             reconnects = reconnect(star, middles)
             rows = [row(middle, manners, reconnects, star) for middle in middles]
             star.hub.stop()
@@ -107,16 +107,29 @@ def traffic(star, middles):
         check(came >= due, f"{middle.name} was sent {came} bytes, less than the payload's {due}: it is not in the middle")
 
 
-def meet(star, middle):
-    """What a client meets there."""
+def meet(star, middles):
+    """What a client meets at each."""
     trust = star.authority.certificate
-    return {
-        "two_segments": greet(middle.port, name_of(A), apart=0.05),
-        "idle": survives(middle.port, ECHO[0], trust, IDLE_SECONDS),
-        "unknown": greet(middle.port, UNKNOWN),
-        "absent": greet(middle.port, ABSENT[0]),
-        "handshake_ms": handshakes(middle.port, name_of(A), trust, times=50)[0],
+    seen = {
+        middle.name: {
+            "two_segments": greet(middle.port, name_of(A), apart=0.05),
+            "unknown": greet(middle.port, UNKNOWN),
+            "absent": greet(middle.port, ABSENT[0]),
+            "handshake_ms": handshakes(middle.port, name_of(A), trust, times=50)[0],
+        }
+        for middle in middles
     }
+
+    def idle(middle):
+        seen[middle.name]["idle"] = survives(middle.port, ECHO[0], trust, IDLE_SECONDS)
+
+    at_once(idle, middles)
+    return seen
+
+
+def at_once(action, middles):
+    with concurrent.futures.ThreadPoolExecutor(len(middles)) as pool:
+        return list(pool.map(action, middles))
 
 
 def reconnect(star, middles):
@@ -132,8 +145,7 @@ def reconnect(star, middles):
         star.replicate(0, pairs=[PARTIES], namespace=middle.key, topic=topic, sizes=[1], quiet=True)
         return middle.name, time.monotonic() - began
 
-    with concurrent.futures.ThreadPoolExecutor(len(middles)) as pool:
-        return dict(pool.map(first_message, middles))
+    return dict(at_once(first_message, middles))
 
 
 def row(middle, manners, reconnects, star):
