@@ -181,7 +181,11 @@ impl<P: Pipe> PipePool<P> {
             return None;
         }
         // None is spare, or it would not be asked for another.
-        let size = if self.lent.get() < MOST_LARGE { LARGE } else { WANTED };
+        let size = if self.lent.get() < MOST_LARGE {
+            LARGE
+        } else {
+            WANTED
+        };
         let pipe = P::open(size).ok();
         self.dry.set(pipe.is_none());
         pipe
