@@ -2,71 +2,24 @@
 //! `*.suffix`, and last in the file 100 general patterns). And how long that table takes to build.
 //!
 //! `one` asks for the same name again and again; `spread` goes through 1,024 names of the table, so
-//! that no decision finds its route in the processor's nearest cache.
+//! that no decision finds its route in the processor's nearest cache. `hello` begins with the bytes
+//! of a ClientHello: parse, check of the name, decision.
+
+#[path = "support/hellos.rs"]
+mod hellos;
+#[path = "support/table.rs"]
+mod table;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use snihub::route::{
-    Action, ConnectPorts, Decision, Denied, Entry, FqdnPattern, Query, RouteTable, TargetTemplate,
-};
-use snihub::tls::ServerName;
+use snihub::route::{ConnectPorts, RouteTable};
 use std::hint::black_box;
-
-const SPREAD: usize = 1024;
-
-/// How many routes of each form.
-struct Size {
-    exact: usize,
-    suffix: usize,
-    general: usize,
-}
+use table::{LARGE, SPREAD, Size, decide, entries, names, table};
 
 const SMALL: Size = Size {
     exact: 6,
     suffix: 3,
     general: 1,
 };
-const LARGE: Size = Size {
-    exact: 90_000,
-    suffix: 9_900,
-    general: 100,
-};
-
-fn entries(size: &Size) -> Vec<Entry> {
-    let exact = (0..size.exact).map(|i| (format!("broker-{i}.site.example"), i));
-    let suffix = (0..size.suffix).map(|i| (format!("*.party-{i}.fate.example"), i));
-    let general = (0..size.general).map(|i| (format!("lab-{i}-*.research.*"), i));
-    let fqdns = exact.chain(suffix).chain(general);
-    fqdns
-        .zip(1..)
-        .map(|((fqdn, i), line)| {
-            let pattern = FqdnPattern::parse(&fqdn).unwrap();
-            let target = format!("pulsar-{i}.internal.example:6651");
-            let (target, _) = TargetTemplate::parse(&target, pattern.captures()).unwrap();
-            Entry::new(line, pattern, Action::Tunnel(target))
-        })
-        .collect()
-}
-
-fn table(size: &Size) -> RouteTable {
-    RouteTable::new(entries(size), ConnectPorts::Default).unwrap()
-}
-
-fn decide<'t>(table: &'t RouteTable, name: &ServerName) -> Result<Decision<'t>, Denied<'t>> {
-    table.decide(black_box(&Query {
-        name: Some(name),
-        source: [192, 0, 2, 1].into(),
-        inbound_port: 443,
-        proxy_port: None,
-    }))
-}
-
-/// Names that `of` makes of the numbers below `count`, far from each other.
-fn names(count: usize, of: impl Fn(usize) -> String) -> Vec<ServerName> {
-    let numbers = (0..SPREAD).map(|i| i * 7919 % count);
-    numbers
-        .map(|i| ServerName::parse(of(i).as_bytes()).unwrap())
-        .collect()
-}
 
 fn decisions(c: &mut Criterion) {
     for (routes, size) in [("10", SMALL), ("100000", LARGE)] {
@@ -113,6 +66,30 @@ fn decisions(c: &mut Criterion) {
     }
 }
 
+fn hello(c: &mut Criterion) {
+    let table = table(&LARGE);
+    let mut group = c.benchmark_group("hello/100000");
+    let mut joined = Vec::new();
+    for size in [344, 1800] {
+        let hellos: Vec<_> = names(LARGE.exact, |i| format!("broker-{i}.site.example"))
+            .iter()
+            .map(|name| hellos::built(name.as_str(), size))
+            .collect();
+        let mut decided = |hello: &Vec<u8>| {
+            let name = hellos::parse(black_box(hello), &mut joined);
+            name.is_some_and(|name| decide(&table, &name).is_ok())
+        };
+        assert!(hellos.iter().all(&mut decided));
+        let one = &hellos[SPREAD / 2];
+        group.bench_function(format!("{size} B/one"), |b| b.iter(|| decided(one)));
+        let mut next = hellos.iter().cycle();
+        group.bench_function(format!("{size} B/spread"), |b| {
+            b.iter(|| next.next().map(&mut decided));
+        });
+    }
+    group.finish();
+}
+
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("table");
     group.sample_size(10);
@@ -129,5 +106,5 @@ fn build(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decisions, build);
+criterion_group!(benches, decisions, hello, build);
 criterion_main!(benches);

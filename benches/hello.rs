@@ -3,23 +3,17 @@
 //! `cargo bench --bench hello`. The ratios are what counts: all three run interleaved on the same
 //! machine, absolute times drift. Each competitor goes from raw bytes to a judged name.
 
-#[allow(
-    dead_code,
-    reason = "the tests' builder, of which little is needed here"
-)]
-#[path = "../tests/it/support/hello.rs"]
-mod hello;
+#[path = "support/hellos.rs"]
+mod hellos;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hello::Hello;
-use snihub::tls::{HelloParser, ServerName, Step};
+use hellos::{built, parse};
+use snihub::tls::ServerName;
 use std::hint::black_box;
 use tls_parser::{
     TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_client_hello_extensions,
     parse_tls_plaintext,
 };
-
-const MAX_HELLO: usize = 65536;
 
 /// A committed capture's path.
 macro_rules! capture {
@@ -30,13 +24,6 @@ macro_rules! capture {
             $file
         )
     };
-}
-
-fn ours(raw: &[u8], joined: &mut Vec<u8>) -> Option<ServerName> {
-    match HelloParser::new(MAX_HELLO).advance(raw, joined) {
-        Ok(Step::Hello(hello)) => hello.server_name,
-        _ => None,
-    }
 }
 
 fn by_tls_parser(raw: &[u8]) -> Option<ServerName> {
@@ -60,15 +47,9 @@ fn by_rustls(mut raw: &[u8]) -> Option<ServerName> {
 }
 
 fn inputs() -> [(&'static str, Vec<u8>); 6] {
-    let built = |wire: usize| Hello::named("9999.fate.org").padded_to(wire - 5).wire();
-    let bare = Hello::named("9999.fate.org")
-        .session_id(&[])
-        .key_shares(&[])
-        .padded_to(155)
-        .wire();
-    assert_eq!(bare.len(), 160);
+    const NAME: &str = "9999.fate.org";
     [
-        ("160 B, built", bare),
+        ("160 B, built", built(NAME, 160)),
         (
             "166 B, rustls",
             include_bytes!(capture!("rustls-0.23-tls12.bin")).to_vec(),
@@ -77,27 +58,27 @@ fn inputs() -> [(&'static str, Vec<u8>); 6] {
             "319 B, openssl",
             include_bytes!(capture!("openssl-3.0.19-s_client.bin")).to_vec(),
         ),
-        ("344 B, built", built(344)),
+        ("344 B, built", built(NAME, 344)),
         (
             "1787 B, chrome",
             include_bytes!(capture!("curlcffi-chrome124.bin")).to_vec(),
         ),
-        ("1800 B, built", built(1800)),
+        ("1800 B, built", built(NAME, 1800)),
     ]
 }
 
-fn hellos(criterion: &mut Criterion) {
+fn judged(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hello");
     for (label, wire) in inputs() {
         let want = ServerName::parse(b"9999.fate.org").ok();
         let mut joined = Vec::new();
-        assert_eq!(ours(&wire, &mut joined), want, "{label}");
+        assert_eq!(parse(&wire, &mut joined), want, "{label}");
         assert_eq!(by_tls_parser(&wire), want, "{label}");
         assert_eq!(by_rustls(&wire), want, "{label}");
 
         group.throughput(Throughput::Bytes(wire.len() as u64));
         group.bench_with_input(BenchmarkId::new("snihub", label), &wire, |b, wire| {
-            b.iter(|| ours(black_box(wire), &mut joined));
+            b.iter(|| parse(black_box(wire), &mut joined));
         });
         group.bench_with_input(BenchmarkId::new("tls-parser", label), &wire, |b, wire| {
             b.iter(|| by_tls_parser(black_box(wire)));
@@ -109,5 +90,5 @@ fn hellos(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hellos);
+criterion_group!(benches, judged);
 criterion_main!(benches);
