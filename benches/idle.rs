@@ -24,7 +24,10 @@ fn main() -> io::Result<()> {
     )?;
     // All clients come from one address, faster than a hub that is being set up answers.
     let settings = folder.join("hub.yaml");
-    fs::write(&settings, "limits: {pending_hellos_per_source: 4096}\n")?;
+    fs::write(
+        &settings,
+        "admin: off\nlimits: {pending_hellos_per_source: 4096}\n",
+    )?;
     let mut hub = Command::new(env!("CARGO_BIN_EXE_snihub"))
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(&settings)

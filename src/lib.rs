@@ -30,15 +30,19 @@
 //! files, [reloads](reload), hears signals and [ends](shutdown) the whole. Orders go to the workers
 //! as [`worker::Command`]s.
 //!
+//! A third kind answers the [`admin`] doors: it reads the workers' counters where they write them,
+//! asks them for their tunnels by a command, and the control thread for a reload.
+//!
 //! # The map
 //!
 //! | module | what it is | knows |
 //! |---|---|---|
 //! | [`tls`] | the wire, sans-I/O: ClientHello, server name, alert | nothing |
 //! | [`refusal`] | why a client is declined, and what it is told | `tls` |
+//! | [`meter`] | numbers with one writer each | nothing |
 //! | [`net`] | sockets: listen, resolve, dial, options, PROXY header | `net::addr` |
 //! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
-//! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | nothing |
+//! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | `meter` |
 //! | [`route`] | policy as pure values: `RouteTable::decide` | `tls`, `net::addr` |
 //! | [`config`] | files to meaning; every mistake with its line | constructors of `route` |
 //! | [`snapshot`] | what a session decides and dials by | `config`, `route` |
@@ -46,6 +50,7 @@
 //! | [`telemetry`] | records, counters, log | values of the above |
 //! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
 //! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
+//! | [`admin`] | the doors for people and scrapers: metrics, health, API; and the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
 //! | [`cli`] | clap; one file per command; decides nothing | everything |
@@ -54,9 +59,11 @@
 //! `route`, `config` or `telemetry`. `tls` and `route` import no runtime. `tests/it/house.rs` holds
 //! these arrows.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod meter;
 pub mod net;
 pub mod peek;
 pub mod permits;

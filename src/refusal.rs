@@ -73,7 +73,22 @@ impl Refusal {
         }
     }
 
-    /// The metric label: a closed set.
+    /// All labels.
+    pub const LABELS: [&str; 11] = [
+        "not_tls",
+        "malformed",
+        "too_large",
+        "too_slow",
+        "no_server_name",
+        "unknown_server_name",
+        "not_allowed",
+        "port_not_permitted",
+        "over_limit",
+        "bad_proxy_header",
+        "client_left",
+    ];
+
+    /// The metric label: one of [`Refusal::LABELS`].
     pub fn label(&self) -> &'static str {
         match self {
             Refusal::NotTls(_) => "not_tls",

@@ -13,14 +13,14 @@ use crate::net::Resolver;
 use crate::route::RouteTable;
 use crate::server::Hub;
 use crate::snapshot::Snapshot;
-use crate::telemetry;
+use crate::telemetry::{self, LastReload, ReloadResult};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 /// How often the files are stat-ed.
@@ -45,6 +45,45 @@ pub enum Verdict {
     Refused(Vec<Problem>),
     /// The files keep changing under our eyes; tried again at the next look.
     Unsettled,
+}
+
+/// A reload that is asked for by somebody who waits for the verdict.
+#[derive(Debug)]
+pub struct Asked {
+    /// Take a table that has lost most of its routes, this once.
+    pub allow_shrink: bool,
+    /// Where the verdict goes. Dropped: the hub is about to end.
+    pub verdict: oneshot::Sender<Told>,
+}
+
+/// The verdict as it is told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What came of it.
+    pub result: ReloadResult,
+    /// What is in force now.
+    pub current: Arc<Snapshot>,
+    /// Why it was refused.
+    pub problems: Vec<Problem>,
+}
+
+impl Verdict {
+    /// `None`: there is none yet, the files keep changing.
+    fn result(&self) -> Option<ReloadResult> {
+        match self {
+            Verdict::Unchanged => Some(ReloadResult::Unchanged),
+            Verdict::Live(_) => Some(ReloadResult::Live),
+            Verdict::Refused(_) => Some(ReloadResult::Refused),
+            Verdict::Unsettled => None,
+        }
+    }
+
+    fn into_problems(self) -> Vec<Problem> {
+        match self {
+            Verdict::Refused(problems) => problems,
+            Verdict::Unchanged | Verdict::Live(_) | Verdict::Unsettled => Vec::new(),
+        }
+    }
 }
 
 /// Keeps the configuration in force and the files it came from.
@@ -83,8 +122,9 @@ impl Reloader {
         self.files.changed()
     }
 
-    /// Reads and judges the files; swaps nothing that is not whole and right.
-    pub async fn attempt(&mut self) -> Verdict {
+    /// Reads and judges the files; swaps nothing that is not whole and right. `allow_shrink`: as if
+    /// hub.yaml said so.
+    pub async fn attempt(&mut self, allow_shrink: bool) -> Verdict {
         let sources = self.sources.clone();
         let load = move || {
             let load = config::load(&sources);
@@ -115,10 +155,11 @@ impl Reloader {
             return Verdict::Refused(problems);
         };
         let shrunk = config::shrink(&self.current.routes, &routes);
-        if let Some(reason) = shrunk.filter(|_| !settings.reload_allow_shrink) {
+        if let Some(reason) = shrunk.filter(|_| !settings.reload_allow_shrink && !allow_shrink) {
             let file = routes_file.to_string_lossy();
             let text = format!(
-                "{reason}; set reload: {{allow_shrink: true}} in hub.yaml if that is meant"
+                "{reason}; if that is meant, `snihub reload --allow-shrink`, or set reload: \
+                 {{allow_shrink: true}} in hub.yaml"
             );
             return Verdict::Refused(vec![Problem::of_file(Severity::Error, &file, "sni", text)]);
         }
@@ -141,9 +182,9 @@ impl Reloader {
     }
 
     /// Reloads once and tells the hub and the log.
-    pub async fn reload(&mut self, hub: &Hub) -> Verdict {
+    pub async fn reload(&mut self, hub: &Hub, allow_shrink: bool) -> Verdict {
         let began = Instant::now();
-        let verdict = self.attempt().await;
+        let verdict = self.attempt(allow_shrink).await;
         match &verdict {
             Verdict::Live(snapshot) => {
                 telemetry::set_log_json(snapshot.settings.access_log == AccessLog::Json);
@@ -175,30 +216,77 @@ impl Reloader {
                 );
             }
         }
+        self.note(&verdict, hub, began.elapsed());
         self.unsettled = matches!(verdict, Verdict::Unsettled);
         verdict
     }
 }
 
-/// Reloads whenever a file changed or `asked` says so; for as long as it is polled.
+impl Reloader {
+    /// For the metrics and whoever asks later.
+    fn note(&self, verdict: &Verdict, hub: &Hub, took: Duration) {
+        let Some(result) = verdict.result() else {
+            return;
+        };
+        let problems = match verdict {
+            Verdict::Refused(problems) => problems
+                .iter()
+                .map(|problem| problem.headline().to_string())
+                .collect(),
+            _ => Vec::new(),
+        };
+        let last = LastReload {
+            at: SystemTime::now(),
+            result,
+            took,
+            problems,
+        };
+        hub.reloads().note(last, self.files.loaded_hash());
+    }
+
+    /// Reloads for `waiting` and tells them; they go on waiting while the files keep changing.
+    async fn reload_for(&mut self, waiting: &mut Vec<Asked>, hub: &Hub) {
+        // An order of somebody who has left is not carried out later.
+        waiting.retain(|asked| !asked.verdict.is_closed());
+        let allow_shrink = waiting.iter().any(|asked| asked.allow_shrink);
+        let verdict = self.reload(hub, allow_shrink).await;
+        let Some(result) = verdict.result() else {
+            return;
+        };
+        let told = Told {
+            result,
+            current: Arc::clone(&self.current),
+            problems: verdict.into_problems(),
+        };
+        for asked in waiting.drain(..) {
+            drop(asked.verdict.send(told.clone()));
+        }
+    }
+}
+
+/// Reloads whenever a file changed, or `asked` or `awaited` say so; for as long as it is polled.
 pub async fn watch(
     reloader: &mut Reloader,
     resolver: &Resolver,
     hub: &Hub,
     asked: &mut mpsc::Receiver<()>,
+    awaited: &mut mpsc::Receiver<Asked>,
 ) {
     let (mut watching, mut seen) = Watching::new();
     watching.follow(reloader.files(), resolver);
     let mut writers = Writers::default();
     let mut wanted = false;
+    let mut waiting = Vec::new();
     loop {
         tokio::select! {
             Some(seen) = seen.recv() => writers.note(seen, reloader.files()),
             Some(()) = asked.recv() => {
                 wanted = true;
-                if let Some(file) = writers.unfinished(reloader.files()) {
-                    info!("reload: waits, {} is still being written", file.display());
-                }
+                tell_unfinished(&writers, reloader.files());
+            }
+            Some(asked) = awaited.recv() => {
+                waiting.push(asked);
+                tell_unfinished(&writers, reloader.files());
             }
             () = tokio::time::sleep(POLL) => {}
         }
@@ -206,7 +294,7 @@ pub async fn watch(
         if !reloader.changed() {
             // What was seen is about a write that is in force already; it vouches for no later one.
             writers.forget();
-            if !wanted {
+            if !wanted && waiting.is_empty() {
                 continue;
             }
         } else if writers.unfinished(reloader.files()).is_some() {
@@ -214,8 +302,14 @@ pub async fn watch(
         }
         wanted = false;
         writers.forget();
-        reloader.reload(hub).await;
+        reloader.reload_for(&mut waiting, hub).await;
         watching.follow(reloader.files(), resolver);
+    }
+}
+
+fn tell_unfinished(writers: &Writers, files: &config::FileSet) {
+    if let Some(file) = writers.unfinished(files) {
+        info!("reload: waits, {} is still being written", file.display());
     }
 }
 
@@ -389,6 +483,23 @@ fn keep_fixed(mut new: Settings, old: &Settings) -> Settings {
     if new.listen != old.listen {
         warn!("listen has changed: needs an upgrade (or a restart); the old addresses stay");
         new.listen.clone_from(&old.listen);
+    }
+    let doors = |settings: &Settings| {
+        (
+            settings.admin.clone(),
+            settings.admin_listen,
+            settings.admin_token_file.clone(),
+            settings.ops_listen,
+        )
+    };
+    if doors(&new) != doors(old) {
+        warn!(
+            "admin, admin_listen, admin_token_file or ops_listen has changed: needs an upgrade (or a restart)"
+        );
+        new.admin.clone_from(&old.admin);
+        new.admin_listen = old.admin_listen;
+        new.admin_token_file.clone_from(&old.admin_token_file);
+        new.ops_listen = old.ops_listen;
     }
     if new.workers != old.workers {
         warn!("workers has changed: needs an upgrade (or a restart)");

@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Outcome;
 use crate::tls::Alert;
-use crate::tunnel::{self, Handle, Limits, Relayed, Relaying};
+use crate::tunnel::{self, Limits, Relayed, Relaying};
 use crate::worker::{Belongings, Decided, Inbound, Live, Place, Worker};
 use std::net::IpAddr;
 use std::pin::pin;
@@ -90,7 +90,7 @@ async fn open(
                 why,
                 shares,
             } = standing;
-            let handle = Handle::new();
+            let handle = live.record().handle();
             let pools = Rc::clone(worker.pools());
             // From here on whatever goes wrong, a panic included, is a RST for both.
             let relaying = tunnel::relay(client, upstream, limits, pools, Rc::clone(&handle));

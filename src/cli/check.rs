@@ -64,7 +64,8 @@ fn text(load: &Load) -> String {
     text
 }
 
-fn plural(count: usize, what: &str) -> String {
+/// `1 route`, `2 routes`.
+pub(super) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -1,11 +1,18 @@
 //! The command line: one file per subcommand; decides nothing.
 
 mod check;
+mod columns;
 mod demo;
 mod exit;
 mod explain;
+mod hub;
 mod pki;
+mod refusals;
+mod routes;
 mod run;
+mod status;
+mod steer;
+mod tunnels;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -33,6 +40,14 @@ enum Command {
     Explain(explain::Args),
     Demo(demo::Args),
     Pki(pki::Args),
+    Status(status::Args),
+    Routes(routes::Args),
+    Tunnels(tunnels::Args),
+    Refusals(refusals::Args),
+    Reload(steer::ReloadArgs),
+    Drain(steer::DrainArgs),
+    Kill(steer::KillArgs),
+    LogLevel(steer::LogLevelArgs),
 }
 
 /// Parses the arguments and runs the command.
@@ -44,6 +59,14 @@ pub fn main() -> ExitCode {
             Command::Explain(args) => explain::run(args),
             Command::Demo(args) => demo::run(&args),
             Command::Pki(args) => pki::run(args),
+            Command::Status(args) => status::run(&args),
+            Command::Routes(args) => routes::run(&args),
+            Command::Tunnels(args) => tunnels::run(&args),
+            Command::Refusals(args) => refusals::run(&args),
+            Command::Reload(args) => steer::reload(&args),
+            Command::Drain(args) => steer::drain(&args),
+            Command::Kill(args) => steer::kill(&args),
+            Command::LogLevel(args) => steer::log_level(&args),
         },
         Err(error) => usage(&error),
     };
@@ -79,6 +102,7 @@ impl Files {
             config,
             routes,
             listen: Vec::new(),
+            admin: None,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use super::Files;
 use super::exit::{self, Exit};
+use crate::admin::{AdminError, Doors};
 use crate::config::{self, AccessLog, Load, Severity, Sources};
 use crate::net::ListenError;
 use crate::server::{self, StartError};
 use crate::shutdown::Requests;
 use crate::telemetry;
+use std::io::ErrorKind;
 use tracing::level_filters::LevelFilter;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// Runs the hub until SIGTERM (drains), a second SIGTERM (ends at once). SIGHUP reloads.
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,9 @@ pub(super) struct Args {
     /// Address to listen on, in place of the file's list; may be given several times: 0.0.0.0:443, [::]:443, :443
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
+    /// The admin door's unix socket, in place of the file's: a path, or off
+    #[arg(long, value_name = "PATH")]
+    admin: Option<String>,
     /// Least severe lines to log
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug"])]
     log_level: String,
@@ -34,6 +39,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Exit {
     let sources = Sources {
         listen: args.listen,
+        admin: args.admin,
         ..args.files.sources()
     };
     let Load {
@@ -50,6 +56,10 @@ pub(super) fn run(args: Args) -> Exit {
     for warning in problems.iter().filter(|p| p.severity == Severity::Warning) {
         warn!("{warning}");
     }
+    let doors = match Doors::open(&loaded.settings) {
+        Ok(doors) => doors,
+        Err(error) => return no_door(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,11 +72,37 @@ pub(super) fn run(args: Args) -> Exit {
             Ok(requests) => requests,
             Err(error) => return exit::system("cannot install signal handlers", &error),
         };
-        match server::run(sources, loaded, files, requests, |_| {}).await {
+        // Open until the hub has ended: how it drains is asked, too.
+        let mut serving = None;
+        let serve = |hub: &server::Hub| match doors.serve(hub.control()) {
+            Ok(served) => serving = Some(served),
+            Err(error) => error!("the hub runs without its doors: {error}"),
+        };
+        let outcome = server::run(sources, loaded, files, requests, serve).await;
+        drop(serving);
+        match outcome {
             Ok(()) => Exit::Ok,
             Err(error) => not_started(&error),
         }
     })
+}
+
+/// Why a door does not open, which somebody has asked for.
+fn no_door(error: &AdminError) -> Exit {
+    exit::complain(&format!("snihub: {error}\n"));
+    match error {
+        AdminError::Token { .. } => Exit::Config,
+        AdminError::Listen {
+            error: ListenError::NotPermitted(_),
+            ..
+        } => Exit::Permission,
+        AdminError::Socket { error, .. } if error.kind() == ErrorKind::PermissionDenied => {
+            Exit::Permission
+        }
+        AdminError::Socket { .. } | AdminError::Listen { .. } | AdminError::Thread(_) => {
+            Exit::System
+        }
+    }
 }
 
 /// Why the hub did not start, where the operator looks: stderr, beside the log.

@@ -1,5 +1,6 @@
 //! hub.yaml: settings of the hub itself. The file is ours, so an unknown key is an error.
 
+use super::admin_keys;
 use super::problem::{At, Reporter, seen};
 use super::settings::{AccessLog, Keepalive, ListenSpec, OnRouteRemoved, ProxyProtocol, Settings};
 use super::value::{DurationRule, Scalar, YEAR, did_you_mean, scalar, show_duration};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Keys that have a meaning.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 22] = [
     "listen",
     "routes",
     "workers",
@@ -30,17 +31,15 @@ pub(super) const KEYS: [&str; 17] = [
     "on_route_removed",
     "reload",
     "access_log",
-];
-
-/// Keys of the hub's later parts: known, and refused rather than ignored.
-pub(super) const NOT_BUILT: [&str; 6] = [
     "admin",
     "admin_listen",
     "admin_token_file",
     "ops_listen",
     "metrics",
-    "upgrade_drain",
 ];
+
+/// Keys of the hub's later parts: known, and refused rather than ignored.
+pub(super) const NOT_BUILT: [&str; 1] = ["upgrade_drain"];
 
 /// Keys of `limits`.
 pub(super) const LIMITS: [&str; 7] = [
@@ -58,6 +57,9 @@ pub(super) const LISTEN: [&str; 3] = ["address", "proxy_protocol", "trusted"];
 
 /// Keys of `keepalive`.
 pub(super) const KEEPALIVE: [&str; 2] = ["interval", "probes"];
+
+/// Keys of `metrics`.
+pub(super) const METRICS: [&str; 2] = ["max_routes", "routes_on_ops"];
 
 /// Keys of `reload`.
 pub(super) const RELOAD: [&str; 1] = ["allow_shrink"];
@@ -118,6 +120,8 @@ pub(super) fn read(source: &str, reporter: &mut Reporter<'_>) -> HubYaml {
                 setting(&mut hub, key, at, node, reporter);
             }
             relations(&mut hub.settings, &seen, reporter);
+            let place = seen.place("admin_token_file");
+            admin_keys::relations(&hub.settings, place, reporter);
         }
         Some((root, _)) => {
             let text = format!("{} where keys like `listen:` are expected", root.seen());
@@ -217,6 +221,20 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
             let words = [("text", AccessLog::Text), ("json", AccessLog::Json)];
             put(&mut settings.access_log, word(key, node, &words, reporter));
         }
+        "admin" => put(&mut settings.admin, admin_keys::socket(key, node, reporter)),
+        "admin_listen" => put(
+            &mut settings.admin_listen,
+            admin_keys::loopback(key, node, reporter),
+        ),
+        "admin_token_file" => put(
+            &mut settings.admin_token_file,
+            admin_keys::file(key, node, reporter).map(Some),
+        ),
+        "ops_listen" => put(
+            &mut settings.ops_listen,
+            admin_keys::anywhere(key, node, reporter),
+        ),
+        "metrics" => admin_keys::metrics(settings, node, reporter),
         key if NOT_BUILT.contains(&key) => {
             reporter.error(at, key, "not built yet; remove it");
         }
@@ -225,13 +243,13 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
 }
 
 /// The new value, if there is a right one.
-fn put<T>(slot: &mut T, value: Option<T>) {
+pub(super) fn put<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *slot = value;
     }
 }
 
-fn unknown(key: &str, at: At, known: &[&str], reporter: &mut Reporter<'_>) {
+pub(super) fn unknown(key: &str, at: At, known: &[&str], reporter: &mut Reporter<'_>) {
     let text = match did_you_mean(key, known.iter().copied()) {
         Some(meant) => format!("unknown key {}; did you mean {meant}?", seen(key)),
         None => format!("unknown key {}; known are {}", seen(key), known.join(", ")),
@@ -261,7 +279,7 @@ fn size(
     scalar(r, key, node)?.size(within)
 }
 
-fn count(
+pub(super) fn count(
     key: &str,
     node: Node<'_>,
     within: RangeInclusive<usize>,
@@ -289,7 +307,7 @@ fn routes(mut value: Scalar<'_, '_, '_>) -> Option<PathBuf> {
 }
 
 /// The entries of a mapping; anything else is reported.
-fn mapping<'t>(
+pub(super) fn mapping<'t>(
     key: &str,
     node: Node<'t>,
     known: &[&str],

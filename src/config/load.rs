@@ -1,5 +1,6 @@
 //! All files of a configuration at once: what they come to, and everything that is wrong in them.
 
+use super::admin_keys;
 use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
 use super::hub_yaml::{self, HubYaml, check_overlap};
 use super::problem::{Collected, Problem, Reporter, Severity};
@@ -24,6 +25,8 @@ pub struct Sources {
     pub routes: Option<PathBuf>,
     /// `--listen`; replaces the list of hub.yaml.
     pub listen: Vec<String>,
+    /// `--admin`; replaces `admin` of hub.yaml.
+    pub admin: Option<String>,
 }
 
 /// What came of it.
@@ -59,11 +62,30 @@ pub fn load(sources: &Sources) -> Load {
     load_from(sources, Path::new(HOME))
 }
 
+/// The admin door's socket as `config` names it (hub.yaml in [`HOME`] where that is `None`), for
+/// who wants to talk to a hub that runs, perhaps about the very mistakes in that file: they are not
+/// told. `None`: it is off.
+///
+/// # Errors
+/// `config` cannot be read: which hub is meant is not known then.
+pub fn admin_socket(config: Option<&Path>) -> Result<Option<PathBuf>, ReadError> {
+    if let Some(config) = config {
+        FileSet::new().read(config, MAX_HUB_FILE)?;
+    }
+    let sources = Sources {
+        config: config.map(Path::to_owned),
+        ..Sources::default()
+    };
+    let hub = Loading::default().hub(&sources, Path::new(HOME));
+    Ok(hub.settings.admin)
+}
+
 /// [`load`] with another directory in the place of [`HOME`].
 pub fn load_from(sources: &Sources, home: &Path) -> Load {
     let mut loading = Loading::default();
     let mut hub = loading.hub(sources, home);
     loading.listen(&sources.listen, &mut hub.settings);
+    loading.admin(sources.admin.as_deref(), &mut hub.settings);
     let written = sources.routes.as_deref().or(hub.routes.as_deref());
     let taken = match (written, &sources.config) {
         // The file that would say where they are has not been read: nothing is said of others.
@@ -128,6 +150,10 @@ impl Loading {
         self.collected.push(reporter.finish());
         let directory = path.parent().unwrap_or(Path::new(""));
         hub.routes = hub.routes.map(|routes| directory.join(routes));
+        let settings = &mut hub.settings;
+        for file in [&mut settings.admin, &mut settings.admin_token_file] {
+            *file = file.take().map(|file| directory.join(file));
+        }
         hub
     }
 
@@ -145,6 +171,14 @@ impl Loading {
         }
         if !flags.is_empty() {
             settings.listen = specs;
+        }
+    }
+
+    fn admin(&mut self, flag: Option<&str>, settings: &mut Settings) {
+        match flag.map(admin_keys::socket_path) {
+            None => {}
+            Some(Ok(path)) => settings.admin = path,
+            Some(Err(why)) => self.error("--admin", &why),
         }
     }
 

@@ -6,6 +6,7 @@
 //!                            --sni_yaml--> route's constructors --> RouteTable
 //! ```
 
+mod admin_keys;
 mod directives;
 mod effects;
 mod files;
@@ -22,10 +23,11 @@ mod value;
 mod yaml;
 
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
-pub use load::{HOME, Load, Loaded, Sources, load, load_from, shrink};
+pub use load::{HOME, Load, Loaded, Sources, admin_socket, load, load_from, shrink};
 pub use problem::{Excerpt, MAX_SHOWN, Problem, Severity};
 pub use settings::{
-    AccessLog, Keepalive, Limits, ListenSpec, OnRouteRemoved, ProxyProtocol, Settings,
+    ADMIN_SOCKET, AccessLog, Keepalive, Limits, ListenSpec, Metrics, OnRouteRemoved, ProxyProtocol,
+    Settings,
 };
 
 /// Every key of hub.yaml, nested ones as `limits.tunnels`: what the manual must speak of.
@@ -34,6 +36,7 @@ pub fn hub_keys() -> Vec<String> {
         ("listen", &hub_yaml::LISTEN[..]),
         ("keepalive", &hub_yaml::KEEPALIVE),
         ("limits", &hub_yaml::LIMITS),
+        ("metrics", &hub_yaml::METRICS),
         ("reload", &hub_yaml::RELOAD),
     ];
     let inner = nested

@@ -4,6 +4,7 @@
 use crate::route::ConnectPorts;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All settings of the hub; [`Settings::default`] is the hub without a hub.yaml.
@@ -41,6 +42,38 @@ pub struct Settings {
     pub reload_allow_shrink: bool,
     /// How records are written.
     pub access_log: AccessLog,
+    /// The admin door's unix socket; `None`: off.
+    pub admin: Option<PathBuf>,
+    /// The admin door on TCP, a loopback address; `None`: off.
+    pub admin_listen: Option<SocketAddr>,
+    /// The file with the token that changes over TCP need; `None`: nothing is changed over TCP.
+    pub admin_token_file: Option<PathBuf>,
+    /// Totals and health for everyone who can connect; `None`: off.
+    pub ops_listen: Option<SocketAddr>,
+    /// Of `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// The admin door's socket where hub.yaml names none.
+pub const ADMIN_SOCKET: &str = "/run/snihub/admin.sock";
+
+/// What `/metrics` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Routes with series of their own, 0..=100,000; the rest is summed. Pairs of party and route:
+    /// eight times as many.
+    pub max_routes: usize,
+    /// Whether `ops_listen` tells who talks to whom, too.
+    pub routes_on_ops: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            max_routes: 1_000,
+            routes_on_ops: false,
+        }
+    }
 }
 
 /// One listening address.
@@ -134,6 +167,11 @@ impl Default for Settings {
             on_route_removed: OnRouteRemoved::default(),
             reload_allow_shrink: false,
             access_log: AccessLog::default(),
+            admin: Some(ADMIN_SOCKET.into()),
+            admin_listen: None,
+            admin_token_file: None,
+            ops_listen: None,
+            metrics: Metrics::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod preface;
 pub mod proxy_protocol;
 pub mod resolve;
 pub mod sockopt;
+pub mod unix;
 
 pub use addr::{Endpoints, Fence, Host, ProxyVersion, SourceKey, Target};
 pub use dial::{DialError, DialOptions, Dialed, dial};

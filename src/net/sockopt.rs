@@ -22,6 +22,44 @@ sockopt_impl!(
     RcvLowat, Both, libc::SOL_SOCKET, libc::SO_RCVLOWAT, libc::c_int
 );
 
+/// The kernel's `struct tcp_info` as far as every kernel has it (`linux/tcp.h`): a longer one would
+/// come back short from an older kernel. Fields of ours only are named.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct TcpInfoHead {
+    states: [u8; 8],
+    before_rtt: [u32; 15],
+    rtt: u32,
+    before_total_retrans: [u32; 7],
+    total_retrans: u32,
+}
+
+sockopt_impl!(
+    /// What the kernel measured. Kernel type: `struct tcp_info`, its first 104 bytes, which Linux 2.6 has.
+    TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfoHead
+);
+
+/// What the kernel says of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpFigures {
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: u32,
+    /// Segments that were sent again since the connection stands.
+    pub retransmits: u32,
+}
+
+/// TCP_INFO, two figures of it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn tcp_figures(socket: impl AsFd) -> io::Result<TcpFigures> {
+    let info = TcpInfo.get(&socket.as_fd())?;
+    Ok(TcpFigures {
+        rtt_us: info.rtt,
+        retransmits: info.total_retrans,
+    })
+}
+
 /// When the kernel probes a silent peer, and when it gives up: after `idle`, then `probes` times
 /// `idle` without an answer the socket ends with ETIMEDOUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,4 +131,29 @@ pub fn receive_low_water(socket: impl AsFd) -> io::Result<usize> {
 /// FIONREAD: bytes that are in and were not read; 0 where the kernel does not say.
 pub fn unread(socket: impl AsFd) -> u64 {
     rustix::io::ioctl_fionread(socket).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `linux/tcp.h`: eight bytes of states, then 24 numbers up to `tcpi_total_retrans`.
+    #[test]
+    fn the_kernels_figures_are_read_from_their_places() {
+        assert_eq!(size_of::<TcpInfoHead>(), 8 + 24 * 4);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let figures = tcp_figures(&client).unwrap();
+        assert!((1..1_000_000).contains(&figures.rtt_us), "{figures:?}");
+        assert_eq!(figures.retransmits, 0);
+        let info = TcpInfo.get(&client.as_fd()).unwrap();
+        // tcpi_state 1 is ESTABLISHED; tcpi_snd_mss is the third number.
+        assert_eq!(info.states[0], 1);
+        assert!((500..=65_535).contains(&info.before_rtt[2]), "{info:?}");
+        // tcpi_snd_cwnd, right behind rttvar and ssthresh.
+        assert!(
+            (2..=1_000).contains(&info.before_total_retrans[2]),
+            "{info:?}"
+        );
+    }
 }

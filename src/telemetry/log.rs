@@ -3,15 +3,17 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Stdout, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::{DefaultFields, Format, Json, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Registry, reload};
 
 /// Lines that may wait for a slow stdout (each some 300 bytes); beyond it lines are dropped rather
 /// than tunnels held up.
@@ -19,6 +21,9 @@ const QUEUE_LINES: usize = 64 * 1024;
 
 /// The format in force. A subscriber belongs to the whole process, and so does this.
 static JSON: AtomicBool = AtomicBool::new(false);
+
+/// The least severe lines that are written. Of the whole process, too.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// Sends all events of the process to stdout, as text or as one JSON object a line. Keep the guard:
 /// dropping it waits for what is queued.
@@ -40,12 +45,11 @@ pub fn init_log(json: bool, level: LevelFilter) -> LogGuard {
         written,
     };
     let queued = Arc::clone(&guard.queued);
-    let lines = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || {
             queued.fetch_add(1, Relaxed);
             queue.clone()
         })
-        .with_max_level(level)
         .with_ansi(std::io::stdout().is_terminal())
         .event_format(Lines {
             text: Format::default().with_target(false),
@@ -54,14 +58,30 @@ pub fn init_log(json: bool, level: LevelFilter) -> LogGuard {
                 .flatten_event(true)
                 .with_target(false),
         });
+    let (level, handle) = reload::Layer::new(level);
+    let subscriber = Registry::default().with(level).with(lines);
     // Whoever set a subscriber before (a test, the demo) keeps it.
-    drop(tracing::subscriber::set_global_default(lines.finish()));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        drop(LEVEL.set(handle));
+    }
     guard
 }
 
 /// Changes the format of the lines to come.
 pub fn set_log_json(json: bool) {
     JSON.store(json, Relaxed);
+}
+
+/// Changes the least severe lines to come; false: the log is somebody else's.
+pub fn set_log_level(level: LevelFilter) -> bool {
+    LEVEL
+        .get()
+        .is_some_and(|handle| handle.modify(|now| *now = level).is_ok())
+}
+
+/// The least severe lines that are written; `None`: the log is somebody else's.
+pub fn log_level() -> Option<LevelFilter> {
+    LEVEL.get()?.clone_current()
 }
 
 /// Waits, when dropped, until every line is written, or stdout has taken none for [`STUCK`]: a

@@ -1,9 +1,19 @@
 //! What the hub tells of itself: one record per session, and counters.
 
 mod counters;
+mod links;
 mod log;
+pub mod metrics;
+mod process;
+mod recent;
 mod record;
+mod reloads;
+mod tunnel;
 
-pub use counters::{Counters, Totals};
-pub use log::{LogGuard, init_log, set_log_json};
+pub use counters::{Counters, RELAYS, Totals};
+pub use links::{Ledger, Link, OTHER, Pair, Pairs};
+pub use log::{LogGuard, init_log, log_level, set_log_json, set_log_level};
+pub use recent::{Declined, KEPT, Recent};
 pub use record::{Facts, Outcome, Record, SessionId};
+pub use reloads::{LastReload, ReloadResult, Reloaded, Reloads};
+pub use tunnel::{Tcp, Tunnel};

@@ -5,15 +5,17 @@
 //! the same session id. A session that never sent a byte and left is only counted (a balancer's
 //! health check), and logged at debug level.
 
-use super::Counters;
+use super::links::{Ledger, Link};
+use super::recent::Declined;
+use super::tunnel::Tunnel;
 use crate::net::Endpoints;
 use crate::net::dial::{DialError, Dialed};
 use crate::refusal::Refusal;
-use crate::tunnel::{Ended, Handle, Relay};
+use crate::tunnel::{Ended, Handle, Pools, Relay};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::{Level, debug, info, warn};
 
 /// An event of a [`Record`]: who, by which name, whereto; then what is particular to it.
@@ -51,7 +53,9 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Record {
     facts: Facts,
-    counters: Arc<Counters>,
+    ledger: Rc<Ledger>,
+    /// Of its party and route, once there is one.
+    link: Option<Arc<Link>>,
     tunnel: Option<Rc<Handle>>,
     /// Why the session is being aborted, if it is.
     aborted_for: Option<Ended>,
@@ -84,8 +88,8 @@ impl Facts {
 
 impl Record {
     /// Begins with the accepted connection.
-    pub fn begin(id: SessionId, endpoints: Endpoints, counters: Arc<Counters>) -> Record {
-        counters.accepted.add(1);
+    pub fn begin(id: SessionId, endpoints: Endpoints, ledger: Rc<Ledger>) -> Record {
+        ledger.counters.accepted.add(1);
         let facts = Facts {
             id,
             endpoints,
@@ -100,14 +104,19 @@ impl Record {
             dial: None,
             preface: 0,
         };
-        Record::of(facts, counters)
+        Record::of(facts, ledger)
     }
 
-    /// Goes on with what another worker's record gathered. `counters` are this worker's.
-    pub fn of(facts: Facts, counters: Arc<Counters>) -> Record {
+    /// Goes on with what another worker's record gathered. `ledger` is this worker's.
+    pub fn of(facts: Facts, ledger: Rc<Ledger>) -> Record {
+        let link = facts
+            .route
+            .as_ref()
+            .map(|route| ledger.link(facts.party.as_ref(), route));
         Record {
             facts,
-            counters,
+            ledger,
+            link,
             tunnel: None,
             aborted_for: None,
             told: false,
@@ -123,6 +132,7 @@ impl Record {
     /// The tunnel stands here now; its handle knows the bytes.
     pub fn moved(&mut self, tunnel: Rc<Handle>) {
         self.tunnel = Some(tunnel);
+        self.ledger.counters.moved.add(1);
         tell!(debug, self, "moved to a worker with less traffic");
     }
 
@@ -138,7 +148,9 @@ impl Record {
         self.facts.endpoints = endpoints;
         self.facts.received = received;
         self.facts.name = name.cloned();
-        self.facts.hello = Some(self.facts.began.elapsed());
+        let took = self.facts.began.elapsed();
+        self.facts.hello = Some(took);
+        self.ledger.counters.hello.observe(took);
     }
 
     /// The party that dials out from the source address, by its route's id.
@@ -146,9 +158,18 @@ impl Record {
         self.facts.party = Some(Arc::clone(id));
     }
 
-    /// The entry that took the name.
+    /// The entry that took the name; after the party.
     pub fn route(&mut self, id: &Arc<str>) {
         self.facts.route = Some(Arc::clone(id));
+        self.link = Some(self.ledger.link(self.facts.party.as_ref(), id));
+    }
+
+    /// A handle for its tunnel, which counts the bytes for its party and route as well.
+    pub fn handle(&self) -> Rc<Handle> {
+        match &self.link {
+            Some(link) => Handle::counted_by(Arc::clone(&link.flow)),
+            None => Handle::new(),
+        }
     }
 
     /// The destination, before it is resolved.
@@ -159,14 +180,24 @@ impl Record {
     /// The upstream answered, and has taken the client's first bytes.
     pub fn dialed(&mut self, dialed: &Dialed) {
         self.facts.upstream = Some(dialed.address);
-        self.facts.dial = Some(dialed.resolve_time + dialed.connect_time);
+        let took = dialed.resolve_time + dialed.connect_time;
+        self.facts.dial = Some(took);
         self.facts.preface = dialed.sent;
+        let counters = &self.ledger.counters;
+        counters.dial.observe(took);
+        counters.tunnels.flow.client_to_upstream.add(dialed.sent);
+        if let Some(link) = &self.link {
+            link.flow.client_to_upstream.add(dialed.sent);
+        }
     }
 
     /// The tunnel stands; from now on its handle knows the bytes.
     pub fn opened(&mut self, tunnel: Rc<Handle>) {
         self.tunnel = Some(tunnel);
-        self.counters.opened.add(1);
+        self.ledger.counters.opened.add(1);
+        if let Some(link) = &self.link {
+            link.opened.add(1);
+        }
         tell!(
             info,
             self,
@@ -228,16 +259,8 @@ impl Record {
 
     fn tell(&mut self, outcome: &Outcome) {
         self.told = true;
+        self.count(outcome);
         let [up, down] = self.bytes();
-        self.counters.client_to_upstream.add(up);
-        self.counters.upstream_to_client.add(down);
-        match outcome {
-            Outcome::Ended(_) if self.tunnel.is_some() => self.counters.closed.add(1),
-            Outcome::Ended(_) => self.counters.aborted.add(1),
-            Outcome::Refused(Refusal::ClientLeft) => self.counters.left.add(1),
-            Outcome::Refused(_) => self.counters.refused.add(1),
-            Outcome::DialFailed(_) => self.counters.dial_failed.add(1),
-        }
         let Verdict {
             ended,
             by,
@@ -259,7 +282,7 @@ impl Record {
                     spliced = relay.map(Relay::spliced),
                     ended,
                     by,
-                    why,
+                    why = why.as_str(),
                     "closed"
                 )
             };
@@ -269,6 +292,85 @@ impl Record {
             Level::DEBUG => closed!(debug),
             _ => closed!(info),
         }
+        // A balancer's check is nothing to look at.
+        if !matches!(outcome, Outcome::Ended(_)) && level != Level::DEBUG {
+            self.remember(ended, by, why);
+        }
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let counters = &self.ledger.counters;
+        match (outcome, &self.tunnel) {
+            (Outcome::Ended(ended), Some(tunnel)) => counters.count_ended(*ended, tunnel.relay()),
+            (Outcome::Ended(_), None) => counters.aborted.add(1),
+            (Outcome::Refused(refusal), _) => counters.count_refused(refusal),
+            (Outcome::DialFailed(error), _) => counters.count_dial_failed(error),
+        }
+        let Some(link) = &self.link else { return };
+        match (outcome, &self.tunnel) {
+            (Outcome::Ended(_), Some(_)) => link.ended.add(1),
+            (Outcome::Ended(_), None) => {}
+            (Outcome::Refused(_), _) => link.refused.add(1),
+            (Outcome::DialFailed(_), _) => link.dial_failed.add(1),
+        }
+    }
+
+    fn remember(&self, reason: &'static str, by: &'static str, why: String) {
+        let Facts {
+            id,
+            endpoints,
+            name,
+            party,
+            route,
+            target,
+            ..
+        } = &self.facts;
+        self.ledger.counters.recent.note(Declined {
+            at: SystemTime::now(),
+            session: Hex(*id).to_string(),
+            source: endpoints.client,
+            party: party.clone(),
+            name: name.clone(),
+            route: route.clone(),
+            target: target.clone(),
+            reason,
+            by,
+            why,
+        });
+    }
+
+    /// Whether the client's address is this party's.
+    pub fn is_from(&self, party: &str) -> bool {
+        self.facts.party.as_deref() == Some(party)
+    }
+
+    /// The tunnel as it stands now; `None` where there is none (yet). `pools` are its worker's.
+    pub fn standing(&self, pools: &Pools) -> Option<Tunnel> {
+        let tunnel = self.tunnel.as_ref()?;
+        let [client_to_upstream, upstream_to_client] = self.bytes();
+        let now = pools.now_ms();
+        let [rate_up, rate_down] = tunnel.rates(now);
+        Some(Tunnel {
+            id: Hex(self.facts.id).to_string(),
+            source: self.facts.endpoints.client,
+            party: self.facts.party.clone(),
+            inbound: self.facts.endpoints.local,
+            name: self.facts.name.clone(),
+            route: self.facts.route.clone(),
+            target: self.facts.target.clone(),
+            upstream: self.facts.upstream,
+            age_ms: self.facts.began.elapsed().as_millis() as u64,
+            idle_ms: now.saturating_sub(tunnel.last_active_ms()),
+            client_to_upstream,
+            upstream_to_client,
+            client_to_upstream_per_second: rate_up,
+            upstream_to_client_per_second: rate_down,
+            relay: tunnel.relay().label(),
+            spliced: tunnel.relay().spliced(),
+            half_open: tunnel.is_half_open(),
+            stalled: tunnel.is_stalled(),
+            tcp: None,
+        })
     }
 }
 
@@ -356,9 +458,9 @@ fn why(ended: Ended) -> &'static str {
         Ended::Idle => "no byte for idle_timeout",
         Ended::HalfOpen => "one side closed, the other stayed open for half_open_timeout",
         Ended::WriteStalled => "a receiver took no byte for write_stall_timeout",
-        Ended::Drained => "the hub is shutting down",
+        Ended::Drained => "the hub is shutting down, or an operator drained its route or party",
         Ended::RouteRemoved => "its route was removed or no longer allows it",
-        Ended::Killed => "ended by the hub before it was over",
+        Ended::Killed => "ended by an operator, or by the hub before it was over",
         Ended::HandedOver => "handed over to the successor process",
         Ended::LocalError => "the hub ran out of a resource (descriptors, memory)",
         Ended::Panicked => "a bug in the hub ended this session; please report it",

@@ -10,6 +10,7 @@
 //! At most one thing is held, and it leaves before anything else is read: so bytes cannot overtake
 //! each other, and FIN comes last.
 
+use super::meters::Fallback;
 use super::pools::Kit;
 use super::scratch::Slab;
 use super::socket::{Pipe, Socket};
@@ -425,7 +426,7 @@ impl<P: Pipe> Direction<P> {
         }
         if self.blind >= BLIND_READS && self.mode != Mode::Pinned {
             self.mode = Mode::Pinned;
-            kit.pipes.count_fallback();
+            kit.pipes.count_fallback(Fallback::Urgent);
         }
     }
 

@@ -22,6 +22,7 @@ mod direction;
 mod handle;
 mod idle_wheel;
 mod load;
+mod meters;
 #[cfg(test)]
 mod model;
 mod parcel;
@@ -33,6 +34,7 @@ mod socket;
 mod transfer;
 
 pub use handle::Handle;
+pub use meters::{Fallback, Flow, Meters};
 pub use parcel::Parcel;
 pub use pipe_pool::{SpliceMode, self_test};
 pub use pools::{Counters, Pools};

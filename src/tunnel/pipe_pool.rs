@@ -7,6 +7,7 @@
 //! A receiver that takes nothing keeps its pipe for as long as it may stall, and a pipe is two
 //! descriptors: so they are bounded, and who finds none copies.
 
+use super::meters::Fallback;
 use super::socket::Pipe;
 use rustix::io::Errno;
 use rustix::pipe::{
@@ -142,7 +143,7 @@ pub(super) struct PipePool<P> {
     /// No pipe was to be had since the last tick: not asked for again before the next.
     dry: Cell<bool>,
     lent: Cell<u64>,
-    fallbacks: Cell<u64>,
+    fallbacks: [Cell<u64>; Fallback::ALL.len()],
 }
 
 impl<P: Pipe> PipePool<P> {
@@ -153,7 +154,7 @@ impl<P: Pipe> PipePool<P> {
             most: Cell::new(most),
             dry: Cell::new(false),
             lent: Cell::new(0),
-            fallbacks: Cell::new(0),
+            fallbacks: Default::default(),
         }
     }
 
@@ -170,7 +171,7 @@ impl<P: Pipe> PipePool<P> {
         let pipe = spare.or_else(|| self.open());
         match pipe {
             Some(_) => self.lent.set(self.lent.get() + 1),
-            None => self.count_fallback(),
+            None => self.count_fallback(Fallback::NoPipe),
         }
         pipe
     }
@@ -222,12 +223,13 @@ impl<P: Pipe> PipePool<P> {
             Some(Errno::INVAL) => {}
             _ => return false,
         }
-        self.count_fallback();
+        self.count_fallback(Fallback::Refused);
         true
     }
 
-    pub(super) fn count_fallback(&self) {
-        self.fallbacks.set(self.fallbacks.get() + 1);
+    pub(super) fn count_fallback(&self, why: Fallback) {
+        let count = &self.fallbacks[why as usize];
+        count.set(count.get() + 1);
     }
 
     /// Pipes may be asked for again.
@@ -239,8 +241,20 @@ impl<P: Pipe> PipePool<P> {
         self.lent.get()
     }
 
-    pub(super) fn fallbacks(&self) -> u64 {
-        self.fallbacks.get()
+    /// Bytes that the lent pipes hold at most: no more than [`MOST_LARGE`] are large, since one is
+    /// opened only while fewer are open.
+    pub(super) fn most_held(&self) -> u64 {
+        let large = self.lent.get().min(MOST_LARGE);
+        large * LARGE as u64 + (self.lent.get() - large) * WANTED as u64
+    }
+
+    /// Open and lent to nobody.
+    pub(super) fn spare(&self) -> u64 {
+        self.spare.borrow().len() as u64
+    }
+
+    pub(super) fn fallbacks(&self, why: Fallback) -> u64 {
+        self.fallbacks[why as usize].get()
     }
 }
 
@@ -280,7 +294,9 @@ mod tests {
         let pool = PipePool::<Counted>::new(SpliceMode::Splice, 3);
         let mut lent: Vec<_> = (0..3).map(|_| pool.take().unwrap()).collect();
         assert!(pool.take().is_none() && pool.take().is_none());
-        assert_eq!((pool.lent(), pool.fallbacks(), open_now()), (3, 2, 3));
+        let fallbacks = Fallback::ALL.map(|why| pool.fallbacks(why));
+        assert_eq!((pool.lent(), fallbacks, open_now()), (3, [2, 0, 0], 3));
+        assert_eq!(pool.most_held(), (2 * 1024 + 256) << 10);
         // Empty it is lent again, with bytes in it another one is opened: without any tick.
         for held in [0, 7] {
             pool.give(lent.pop().unwrap(), held);

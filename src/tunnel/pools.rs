@@ -2,12 +2,14 @@
 
 use super::idle_wheel::{Place, Wheel};
 use super::load::Load;
+use super::meters::{Fallback, Meters};
 use super::pipe_pool::{KernelPipe, PipePool, SpliceMode};
 use super::scratch::Memory;
 use super::socket::Pipe;
 use super::{Handle, Limits};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a direction works with.
@@ -38,8 +40,7 @@ pub struct Pools {
     now: Cell<u64>,
     /// Length of the last tick in ms: how far `now` may be behind.
     behind: Cell<u64>,
-    wake_ups: Cell<u64>,
-    empty_wake_ups: Cell<u64>,
+    pub(super) meters: Arc<Meters>,
 }
 
 /// Counters and gauges of one worker's tunnels, as they are now.
@@ -63,6 +64,12 @@ impl Pools {
     /// many pipes, of two descriptors each, may be open at once. A direction that finds them all
     /// lent copies, and is counted in [`Counters::splice_fallbacks`].
     pub fn new(splice: SpliceMode, most_pipes: usize) -> Rc<Pools> {
+        Pools::metered(splice, most_pipes, Arc::default())
+    }
+
+    /// The same, counted by `meters`, which others may read.
+    pub fn metered(splice: SpliceMode, most_pipes: usize, meters: Arc<Meters>) -> Rc<Pools> {
+        meters.set_splice_mode(splice);
         Rc::new(Pools {
             kit: Kit::new(splice, most_pipes),
             load: Load::default(),
@@ -71,8 +78,7 @@ impl Pools {
             ticked: Cell::new(0),
             now: Cell::new(0),
             behind: Cell::new(1_000),
-            wake_ups: Cell::new(0),
-            empty_wake_ups: Cell::new(0),
+            meters,
         })
     }
 
@@ -93,6 +99,7 @@ impl Pools {
         self.kit.pipes.tick();
         self.load.tick();
         self.wheel.borrow_mut().turn(now);
+        self.publish();
     }
 
     /// The worker's coarse time: ms since its start, as of the last tick, without the time by which
@@ -121,12 +128,28 @@ impl Pools {
     /// Counters and gauges, as they are now.
     pub fn counters(&self) -> Counters {
         Counters {
-            wake_ups: self.wake_ups.get(),
-            empty_wake_ups: self.empty_wake_ups.get(),
+            wake_ups: self.meters.wake_ups.get(),
+            empty_wake_ups: self.meters.empty_wake_ups.get(),
             pipes_lent: self.kit.pipes.lent(),
             slabs_lent: self.kit.memory.lent() as u64,
-            splice_fallbacks: self.kit.pipes.fallbacks(),
+            splice_fallbacks: Fallback::ALL
+                .iter()
+                .map(|why| self.kit.pipes.fallbacks(*why))
+                .sum(),
         }
+    }
+
+    /// What is not counted as it happens.
+    fn publish(&self) {
+        let (meters, pipes) = (&self.meters, &self.kit.pipes);
+        meters.pipes_lent.set(pipes.lent());
+        meters.pipe_bytes.set(pipes.most_held());
+        meters.pipes_spare.set(pipes.spare());
+        meters.slab_bytes.set(self.kit.memory.bytes() as u64);
+        for why in Fallback::ALL {
+            meters.fallbacks[why as usize].set(pipes.fallbacks(why));
+        }
+        meters.set_splice_mode(pipes.mode());
     }
 
     /// A time stamp that is not before this moment, at most a tick after it: so that no limit is
@@ -136,9 +159,9 @@ impl Pools {
     }
 
     pub(super) fn count_wake_up(&self, moved: bool) {
-        self.wake_ups.set(self.wake_ups.get() + 1);
+        self.meters.wake_ups.add(1);
         if !moved {
-            self.empty_wake_ups.set(self.empty_wake_ups.get() + 1);
+            self.meters.empty_wake_ups.add(1);
         }
     }
 

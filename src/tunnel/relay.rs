@@ -14,6 +14,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -59,8 +60,8 @@ impl Relayed {
 /// A running [`relay`]. All that one tunnel holds in user memory, besides its handle.
 #[must_use = "a tunnel moves only while it is awaited"]
 pub struct Relaying {
-    /// Client, upstream; `None` once it has left.
-    sockets: Option<[TcpStream; 2]>,
+    /// Client, upstream; `None` once it has left. The handle looks at them, and never keeps them.
+    sockets: Option<Rc<[TcpStream; 2]>>,
     directions: Directions,
     pools: Rc<Pools>,
     handle: Rc<Handle>,
@@ -69,6 +70,8 @@ pub struct Relaying {
     /// A tunnel moves to another worker once at most, so that none is sent to and fro.
     settled: bool,
     over: bool,
+    /// Since when the first byte from the upstream is waited for.
+    unanswered: Option<Instant>,
 }
 
 impl Future for Relaying {
@@ -84,6 +87,7 @@ impl Future for Relaying {
         let turn = this.turn(cx);
         let moved = this.moved() - before;
         this.publish(moved > 0);
+        this.note_first_byte();
         this.pools.count_wake_up(moved > 0 || turn.is_ready());
         this.pools.load.weigh(&mut this.weight, moved);
         match turn {
@@ -103,6 +107,11 @@ impl Relaying {
         handle: Rc<Handle>,
     ) -> Relaying {
         let place = pools.watch(&handle, &limits);
+        let sockets = Rc::new(sockets);
+        handle.sockets.replace(Rc::downgrade(&sockets));
+        let spliced = directions.iter().map(Direction::spliced).sum();
+        let moved = directions.each_ref().map(Direction::moved);
+        handle.begin(moved, spliced, pools.stamp());
         let relaying = Relaying {
             sockets: Some(sockets),
             directions,
@@ -112,6 +121,7 @@ impl Relaying {
             weight: Weight::default(),
             settled: false,
             over: false,
+            unanswered: Some(Instant::now()),
         };
         relaying.publish(true);
         relaying
@@ -128,6 +138,7 @@ impl Relaying {
         let mut relaying = Relaying::begin(sockets, directions, limits, pools, handle);
         relaying.weight = relaying.pools.load.arrived();
         relaying.settled = true;
+        relaying.unanswered = None;
         relaying
     }
 
@@ -138,9 +149,10 @@ impl Relaying {
         {
             return Poll::Ready(ended);
         }
-        let Some([client, upstream]) = &self.sockets else {
+        let Some(sockets) = &self.sockets else {
             return Poll::Pending;
         };
+        let [client, upstream] = &**sockets;
         let ways = [(client, upstream), (upstream, client)];
         let mut finished = 0;
         let mut spent = false;
@@ -206,7 +218,7 @@ impl Relaying {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.sockets
             .iter()
-            .flatten()
+            .flat_map(|sockets| &**sockets)
             .enumerate()
             .find_map(|(side, socket)| {
                 let told = pin!(socket.ready(Interest::ERROR)).poll(&mut cx);
@@ -229,6 +241,11 @@ impl Relaying {
         let stamp = self.pools.stamp();
         for (index, direction) in self.directions.iter().enumerate() {
             let progress = self.handle.bytes[index].replace(direction.moved());
+            let bytes = direction.moved() - progress;
+            if bytes > 0 {
+                self.pools.meters.flow.count(index, bytes);
+                self.handle.count(index, bytes);
+            }
             let stalled = &self.handle.stalled[index];
             if !direction.holds() {
                 stalled.set(None);
@@ -237,12 +254,23 @@ impl Relaying {
             }
         }
         let [there, back] = &self.directions;
-        self.handle.spliced.set(there.spliced() + back.spliced());
+        let spliced = there.spliced() + back.spliced();
+        let before = self.handle.spliced.replace(spliced);
         if moved {
+            self.pools.meters.spliced.add(spliced - before);
             self.handle.active.set(stamp);
+            self.handle.rate(stamp);
         }
         if there.is_finished() != back.is_finished() && !self.handle.is_half_open() {
             self.handle.half_open.set(Some(stamp));
+        }
+    }
+
+    fn note_first_byte(&mut self) {
+        if self.directions[1].moved() > 0
+            && let Some(since) = self.unanswered.take()
+        {
+            self.pools.meters.first_byte.observe(since.elapsed());
         }
     }
 
@@ -259,6 +287,8 @@ impl Relaying {
         let parcel = self
             .sockets
             .take()
+            // Nobody else keeps them.
+            .and_then(Rc::into_inner)
             .map(|sockets| Parcel::close(sockets, directions));
         match parcel {
             Some(Ok(parcel)) => {
@@ -291,7 +321,7 @@ impl Relaying {
         }
         self.pools.unwatch(self.place);
         if !clean {
-            for socket in self.sockets.iter().flatten() {
+            for socket in self.sockets.iter().flat_map(|sockets| &**sockets) {
                 // Fails only for a descriptor that is no socket.
                 let _ = reset_on_close(socket);
             }

@@ -98,4 +98,11 @@ impl Memory {
     pub(super) fn lent(&self) -> usize {
         self.large_lent.get() + self.small_lent.get()
     }
+
+    /// Everything held: the scratch, slabs lent and spare.
+    pub(super) fn bytes(&self) -> usize {
+        let large = self.large_lent.get() + self.large.borrow().len();
+        let small = self.small_lent.get() + self.small.borrow().len();
+        SCRATCH * (1 + large) + SMALL * small
+    }
 }

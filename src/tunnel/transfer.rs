@@ -85,7 +85,7 @@ pub enum Ended {
     /// Bytes waited on a closed window for [`Limits::write_stall`], or until the kernel gave up
     /// (ETIMEDOUT).
     WriteStalled,
-    /// Closed by a shutdown after its grace period.
+    /// Closed by a shutdown within its grace period, or by an operator's drain.
     Drained,
     /// Its route was removed, and `on_route_removed` says `close`.
     RouteRemoved,
@@ -100,6 +100,24 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// All of them; each stands at its own number.
+    pub const ALL: [Ended; 14] = [
+        Ended::BothClosed,
+        Ended::ClientReset,
+        Ended::UpstreamReset,
+        Ended::ClientLost,
+        Ended::UpstreamLost,
+        Ended::Idle,
+        Ended::HalfOpen,
+        Ended::WriteStalled,
+        Ended::Drained,
+        Ended::RouteRemoved,
+        Ended::Killed,
+        Ended::HandedOver,
+        Ended::LocalError,
+        Ended::Panicked,
+    ];
+
     /// The metric label: a closed set.
     pub fn label(self) -> &'static str {
         match self {

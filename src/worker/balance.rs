@@ -12,9 +12,8 @@ use crate::config::OnRouteRemoved;
 use crate::permits::Held;
 use crate::session::{self, Shares};
 use crate::telemetry::{Facts, Outcome, Record};
-use crate::tunnel::{Ended, Handle, Limits, Parcel};
+use crate::tunnel::{Ended, Limits, Parcel};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::task::spawn_local;
@@ -117,9 +116,9 @@ impl Worker {
             alive_told,
             generation,
         } = mover;
-        let handle = Handle::new();
         let id = facts.id();
-        let mut record = Record::of(facts, Arc::clone(&self.counters));
+        let mut record = Record::of(facts, Rc::clone(&self.ledger));
+        let handle = record.handle();
         record.moved(Rc::clone(&handle));
         let entry = Entry::new(record, began, alive_told);
         let live = Live::enter(self, id, &entry);

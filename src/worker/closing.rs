@@ -44,7 +44,7 @@ pub(super) async fn drain(worker: Rc<Worker>, accepting: Vec<JoinHandle<()>>, ov
 /// About every tick the share that is due of those that `pick` names then, in no particular order
 /// (the registry's), so that links do not all come back in one instant, nor in step with those of
 /// another worker: each step has a random length, and the first share a random part.
-async fn end_evenly(
+pub(super) async fn end_evenly(
     worker: &Rc<Worker>,
     over: Duration,
     why: Ended,

@@ -5,11 +5,13 @@
 //! control thread, and connections from a worker that has more of them.
 
 mod accept;
+mod asked;
 mod balance;
 mod closing;
 mod orders;
 mod registry;
 
+pub use asked::{Group, Question};
 pub use balance::Belongings;
 pub use orders::{Arrival, Command, Door, Inbound, Shared, Start};
 pub use registry::{Decided, Live, Place};
@@ -25,7 +27,7 @@ use crate::permits::{Caps, Permits, pipes_for, tunnels_for};
 use crate::route::Route;
 use crate::session::{Accepted, session};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Record, SessionId};
+use crate::telemetry::{Ledger, Record, SessionId};
 use crate::tunnel::{Limits, Pools};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -55,7 +57,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     pools: Rc<Pools>,
     scratch: Scratch,
-    counters: Arc<Counters>,
+    ledger: Rc<Ledger>,
     doors: Vec<Door>,
     sessions: RefCell<HashMap<SessionId, Rc<registry::Entry>>>,
     next: Cell<u64>,
@@ -87,13 +89,14 @@ pub fn run(start: Start) -> io::Result<()> {
             ready,
         } = start;
         let most_pipes = shared.pipes(&snapshot.settings, doors.len());
+        let ledger = Ledger::new(Arc::clone(&counters), Arc::clone(&shared.pairs));
         let worker = Rc::new(Worker {
             index,
             snapshot: RefCell::new(snapshot),
             shared,
-            pools: Pools::new(splice, most_pipes),
+            pools: Pools::metered(splice, most_pipes, Arc::clone(&counters.tunnels)),
             scratch: Scratch::new(),
-            counters,
+            ledger,
             doors,
             sessions: RefCell::default(),
             next: Cell::new(0),
@@ -124,6 +127,7 @@ pub fn run(start: Start) -> io::Result<()> {
                 }
                 Command::Adopt(arrival) => worker.begin(*arrival),
                 Command::Settle(mover) => worker.settle(*mover),
+                Command::Ask(question) => worker.answer(*question),
                 Command::Drain(over) => {
                     listening.clear();
                     worker.draining.cancel();
@@ -318,7 +322,7 @@ impl Worker {
         let sequence = self.next.get();
         self.next.set(sequence + 1);
         let id = sequence * self.doors.len() as u64 + self.index as u64;
-        let record = Record::begin(id, endpoints, Arc::clone(&self.counters));
+        let record = Record::begin(id, endpoints, Rc::clone(&self.ledger));
         let entry = registry::Entry::new(record, at, 0);
         let live = Live::enter(self, id, &entry);
         let accepted = Accepted {
@@ -336,7 +340,7 @@ impl Worker {
 
     /// Says so at most every ten seconds.
     fn tell_trouble(&self, what: &dyn Display) {
-        self.counters.accept_pauses.add(1);
+        self.ledger.counters().accept_pauses.add(1);
         let now = Instant::now();
         let lately = |told: Instant| now.duration_since(told) < Duration::from_secs(10);
         if !self.last_trouble_told.get().is_some_and(lately) {

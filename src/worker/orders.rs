@@ -1,5 +1,6 @@
 //! What a worker is given: its start, its orders, what it shares with the others.
 
+use super::asked::Question;
 use super::balance::Mover;
 use crate::net::listener;
 use crate::net::preface::HelloMemory;
@@ -7,7 +8,7 @@ use crate::net::proxy_protocol::Trusted;
 use crate::net::resolve::ResolveClient;
 use crate::permits::{Admission, Permits};
 use crate::snapshot::Snapshot;
-use crate::telemetry::Counters;
+use crate::telemetry::{Counters, Pairs};
 use crate::tunnel::SpliceMode;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub own: Arc<[SocketAddr]>,
     /// Descriptors this process may open (RLIMIT_NOFILE).
     pub nofile: usize,
+    /// Which parties and routes are counted on their own.
+    pub pairs: Arc<Pairs>,
 }
 
 /// A listener's properties, as its connections carry them.
@@ -59,6 +62,8 @@ pub enum Command {
     Adopt(Box<Arrival>),
     /// A fat tunnel of a worker that has more of them.
     Settle(Box<Mover>),
+    /// Something that the admin door wants to know or have done.
+    Ask(Box<Question>),
     /// Stop accepting, close what stands evenly over this time, then end.
     Drain(Duration),
     /// End now.

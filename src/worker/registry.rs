@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 /// A session as its worker knows it.
@@ -93,6 +94,18 @@ impl Entry {
     /// It leaves this worker: what it was decided by.
     pub(super) fn no_longer_stands(&self) -> Option<Decided> {
         self.standing.take().map(|standing| standing.why)
+    }
+
+    /// The route of a tunnel that stands.
+    pub(super) fn route(&self) -> Option<Arc<Route>> {
+        let standing = self.standing.borrow();
+        Some(Arc::clone(&standing.as_ref()?.why.route))
+    }
+
+    /// Has a look at the sockets of a tunnel that stands.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&[TcpStream; 2]) -> Option<R>) -> Option<R> {
+        let standing = self.standing.borrow();
+        standing.as_ref()?.handle.with_sockets(look)?
     }
 
     /// Ends a tunnel by its handle; what has not come so far is dropped where it stands.

@@ -538,3 +538,38 @@ fn bytes_changed_anywhere_make_an_error_or_a_table() {
     }
     assert!(wrong > 1_000 && right > 50, "{wrong} wrong, {right} right");
 }
+
+#[test]
+fn the_keys_of_the_doors_warn_where_they_tell_too_much_or_nothing() {
+    let dir = TempDir::new();
+    dir.write("sni.yaml", GOOD);
+    for (hub, warnings) in [
+        (
+            "metrics: {routes_on_ops: true}\n",
+            &["who talks to whom"][..],
+        ),
+        (
+            "admin_token_file: token\n",
+            &["no effect without admin_listen"],
+        ),
+        (
+            "admin_token_file: token\nadmin_listen: \"[::1]:9901\"\n",
+            &[],
+        ),
+        ("admin: off\nadmin_listen: off\nops_listen: off\n", &[]),
+    ] {
+        let load = config::load(&Sources {
+            config: Some(dir.write("hub.yaml", hub)),
+            routes: Some(dir.path().join("sni.yaml")),
+            ..Sources::default()
+        });
+        assert_eq!((load.errors, load.warnings), (0, warnings.len()), "{hub}");
+        for (problem, text) in load.problems.iter().zip(warnings) {
+            assert!(problem.text.contains(text), "{problem}");
+        }
+        let settings = load.loaded.expect("settings").settings;
+        // Paths begin at the file's directory.
+        let token = settings.admin_token_file;
+        assert!(token.is_none_or(|path| path == dir.path().join("token")));
+    }
+}

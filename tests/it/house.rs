@@ -11,9 +11,14 @@ const VOCABULARY: &str = "tls net::addr refusal";
 /// Module, and what of the crate it may name besides itself and the vocabulary. A path allows what
 /// is below it; `*` is for those that put the whole together.
 const MAY_IMPORT: &[(&str, &str)] = &[
+    (
+        "admin",
+        "config net permits reload route server telemetry tunnel worker",
+    ),
     ("cli", "*"),
     ("config", "net permits route telemetry::LogFormat tunnel"),
     ("demo", "*"),
+    ("meter", ""),
     ("net", ""),
     ("peek", "net"),
     ("permits", "net"),
@@ -31,9 +36,9 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     ("shutdown", "server"),
     ("snapshot", "config route"),
-    ("telemetry", "net tunnel"),
+    ("telemetry", "meter net tunnel"),
     ("tls", ""),
-    ("tunnel", ""),
+    ("tunnel", "meter"),
     (
         "worker",
         "config net peek permits route session snapshot telemetry tunnel",
@@ -50,8 +55,12 @@ const DOORS: &[(&str, &str)] = &[
     ("base64", "pki"),
     ("clap", "cli"),
     ("hickory_resolver", "net::resolve"),
+    ("http_body_util", "admin"),
+    ("hyper", "admin"),
+    ("hyper_util", "admin"),
     ("nix", "net"),
     ("notify", "reload"),
+    ("prometheus", "telemetry"),
     ("proxy_header", "net"),
     ("rcgen", "pki"),
     // The tunnel's hot loop calls recv, send and shutdown itself.

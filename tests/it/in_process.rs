@@ -110,6 +110,7 @@ fn start(upstream: SocketAddr, spring: impl Fn() + Send + Sync + 'static) -> InP
         config: Some(folder.join("hub.yaml")),
         routes: Some(folder.join("sni.yaml")),
         listen: vec!["127.0.0.1:0".into()],
+        admin: None,
     };
     let trap = Trap {
         lines: Arc::default(),

@@ -19,7 +19,7 @@ fn unread() -> (Child, BufReader<ChildStdout>) {
     let routes = folder.join("sni.yaml");
     std::fs::write(&routes, "sni: []\n").unwrap();
     let hub_yaml = folder.join("hub.yaml");
-    std::fs::write(&hub_yaml, "access_log: text\n").unwrap();
+    std::fs::write(&hub_yaml, "access_log: text\nadmin: off\n").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
     command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
     command.arg(&hub_yaml).arg("--routes").arg(&routes);

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod admin;
 mod ats_replay;
 mod balance;
 mod bounds;

@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 def hub(port, routes, tunnels):
     """hub.yaml and sni.yaml; `tunnels` where the default would be too few for the idle ones."""
-    settings = f"workers: 2\nlisten: ['{HOST}:{port}']\n" + (f"limits: {{tunnels: {tunnels}}}\n" if tunnels else "")
+    settings = f"workers: 2\nadmin: off\nlisten: ['{HOST}:{port}']\n" + (f"limits: {{tunnels: {tunnels}}}\n" if tunnels else "")
     return settings, "sni:\n" + "".join(f"- fqdn: '{name}'\n  tunnel_route: {to}\n" for name, to in routes.items())
 
 

@@ -97,7 +97,19 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// The metric label: a closed set.
+    /// All labels.
+    pub const LABELS: [&str; 8] = [
+        "resolve",
+        "refused",
+        "unreachable",
+        "timed_out",
+        "not_permitted",
+        "loop",
+        "local_limit",
+        "preface_not_sent",
+    ];
+
+    /// The metric label: one of [`DialError::LABELS`].
     pub fn label(&self) -> &'static str {
         match self {
             DialError::Resolve(_) => "resolve",

@@ -27,7 +27,7 @@ class Hub:
         self.process = None
         folder.mkdir(parents=True, exist_ok=True)
         doors = "".join(f"- {HUB_ADDRESS}:{port}\n" for port in listen)
-        (folder / "hub.yaml").write_text(f"access_log: json\ndrain: 1s\nlisten:\n{doors}{settings}")
+        (folder / "hub.yaml").write_text(f"access_log: json\nadmin: off\ndrain: 1s\nlisten:\n{doors}{settings}")
         (folder / "sni.yaml").write_text(routes)
 
     def start(self):

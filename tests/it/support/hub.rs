@@ -39,6 +39,10 @@ pub(crate) struct Options {
     pub(crate) hosts: Option<PathBuf>,
     /// No `--listen`: hub.yaml says where.
     pub(crate) listen_of_file: bool,
+    /// The admin socket, in its folder.
+    pub(crate) admin: Option<&'static str>,
+    /// Files in its folder besides, and what is in them.
+    pub(crate) files: Vec<(String, String)>,
 }
 
 impl Options {
@@ -68,6 +72,18 @@ impl Options {
         self
     }
 
+    /// The same with an admin socket, `admin.sock` in its folder. Else it has none.
+    pub(crate) fn with_admin(mut self) -> Options {
+        self.admin = Some("admin.sock");
+        self
+    }
+
+    /// The same with one file more in its folder.
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Options {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
     /// The same with so many descriptors at most.
     pub(crate) fn nofile(mut self, most: u32) -> Options {
         self.nofile = Some(most);
@@ -89,7 +105,11 @@ impl Hub {
     pub(crate) fn start(options: Options) -> Hub {
         let folder = new_folder("hub");
         fs::write(folder.join("sni.yaml"), &options.routes).unwrap();
-        let settings = format!("access_log: json\n{}\n", options.settings);
+        let admin = options.admin.unwrap_or("off");
+        let settings = format!("access_log: json\nadmin: {admin}\n{}\n", options.settings);
+        for (name, content) in &options.files {
+            fs::write(folder.join(name), content).unwrap();
+        }
         fs::write(folder.join("hub.yaml"), settings).unwrap();
         let mut command = match (options.nofile, options.hosts) {
             (None, None) => Command::new(env!("CARGO_BIN_EXE_snihub")),

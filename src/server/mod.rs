@@ -3,25 +3,29 @@
 //! The control thread is the caller's: it resolves names, notices changed files, reloads, and
 //! hears the signals. Workers only move bytes.
 
+mod control;
+
+pub use control::{Control, NoVerdict, VERDICT_WITHIN};
+
 use crate::config::{FileSet, Loaded, ProxyProtocol, Settings, Sources};
 use crate::net::listener::{self, ListenError};
 use crate::net::preface::HelloMemory;
 use crate::net::proxy_protocol::Trusted;
 use crate::net::resolve::{ResolveClient, Resolver, ResolverFiles};
 use crate::permits::{self, Permits};
-use crate::reload::{self, Reloader};
+use crate::reload::{self, Asked, Reloader};
 use crate::shutdown::{self, Requests};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Totals};
+use crate::telemetry::{Counters, Pairs, Reloads, Totals};
 use crate::tunnel::{self, SpliceMode};
 use crate::worker::{self, Command, Door, Inbound, Shared, keepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{error, info, warn};
 
 /// Why the hub does not run.
@@ -41,6 +45,9 @@ pub enum StartError {
     WorkersGone,
 }
 
+/// Reloads that the admin door may ask for at once.
+const RELOADS_ASKED: usize = 16;
+
 /// A running hub.
 #[derive(Debug)]
 pub struct Hub {
@@ -49,10 +56,18 @@ pub struct Hub {
     running: watch::Sender<usize>,
     counters: Vec<Arc<Counters>>,
     addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    draining: Arc<AtomicBool>,
+    reloads: Arc<Reloads>,
+    reload: mpsc::Sender<Asked>,
+    started: SystemTime,
+    listing: Arc<Mutex<()>>,
 }
 
 impl Hub {
     /// Opens the listeners and starts the workers, each in the caller's tracing dispatcher.
+    /// `reload`: where a [`Control`] asks for a reload.
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.
@@ -61,6 +76,7 @@ impl Hub {
         resolver: ResolveClient,
         splice: SpliceMode,
         nofile: usize,
+        reload: mpsc::Sender<Asked>,
     ) -> Result<Hub, StartError> {
         let settings = &snapshot.settings;
         let workers = workers(settings);
@@ -72,6 +88,7 @@ impl Hub {
             hello_memory: HelloMemory::new(settings.limits.hello_memory),
             own: addresses.clone().into(),
             nofile,
+            pairs: Arc::new(Pairs::new(settings.metrics.max_routes)),
         });
         let (doors, orders): (Vec<_>, Vec<_>) = (0..workers)
             .map(|_| {
@@ -85,6 +102,13 @@ impl Hub {
             running,
             counters: Vec::new(),
             addresses,
+            shared: Arc::clone(&shared),
+            snapshot: watch::Sender::new(Arc::clone(snapshot)),
+            draining: Arc::default(),
+            reloads: Arc::default(),
+            reload,
+            started: SystemTime::now(),
+            listing: Arc::default(),
         };
         let (ready, told) = std::sync::mpsc::channel();
         for (index, commands) in orders.into_iter().enumerate() {
@@ -130,11 +154,15 @@ impl Hub {
 
     /// Puts a new generation into force; with `retire` tunnels that it no longer allows are closed.
     pub fn publish(&self, snapshot: &Arc<Snapshot>, retire: bool) {
+        let most = snapshot.settings.metrics.max_routes;
+        self.shared.pairs.set_most_routes(most);
         self.order(|| Command::Publish(Arc::clone(snapshot), retire));
+        self.snapshot.send_replace(Arc::clone(snapshot));
     }
 
     /// Stops accepting and begins to close what stands, evenly over `over`.
     pub fn drain(&self, over: Duration) {
+        self.draining.store(true, Relaxed);
         self.order(|| Command::Drain(over));
     }
 
@@ -159,6 +187,28 @@ impl Hub {
             .iter()
             .map(|door| door.sessions.load(Relaxed))
             .sum()
+    }
+
+    /// What became of the reloads so far.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
+    }
+
+    /// A handle for the admin door.
+    pub fn control(&self) -> Control {
+        Control {
+            doors: self.doors.clone(),
+            counters: self.counters.clone(),
+            shared: Arc::clone(&self.shared),
+            addresses: self.addresses.clone(),
+            running: self.running.subscribe(),
+            snapshot: self.snapshot.subscribe(),
+            draining: Arc::clone(&self.draining),
+            reloads: Arc::clone(&self.reloads),
+            reload: self.reload.clone(),
+            started: self.started,
+            listing: Arc::clone(&self.listing),
+        }
     }
 
     /// What was counted since the start.
@@ -214,19 +264,23 @@ pub async fn run(
         "routes are those of {}",
         routes_file.display()
     );
-    let hub = Hub::start(&snapshot, resolve, splice, nofile)?;
+    let (reload, mut asked) = mpsc::channel(RELOADS_ASKED);
+    let hub = Hub::start(&snapshot, resolve, splice, nofile, reload)?;
+    hub.reloads().begin(files.loaded_hash());
     if snapshot.routes.is_empty() {
         warn!("no routes: every client is refused until sni.yaml has one");
     }
     ready(&hub);
     let mut reloader = Reloader::new(sources, files, snapshot);
     tokio::select! {
-        () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload) => {}
+        () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload, &mut asked) => {}
         () = hub.ended() => {
             return Err(StartError::WorkersGone);
         }
         Some(()) = requests.stop.recv() => {}
     }
+    // Whoever waits for a verdict hears that none will come.
+    drop(asked);
     let grace = reloader.current().settings.drain;
     shutdown::wind_down(&hub, grace, &mut requests.stop).await;
     Ok(())

@@ -1,0 +1,170 @@
+//! The other end of the unix socket: for the commands that talk to a running hub.
+
+use super::query::encode;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// A little more than the hub gives a connection.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// Bytes of an answer: 100,000 tunnels are some 50 MB.
+const MOST: u64 = 256 << 20;
+
+/// Why there is no answer. The texts say what to do.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error(
+        "no hub runs behind {}: start one by `snihub run`, or name its socket (`admin` of its \
+         hub.yaml) with --admin", .0.display()
+    )]
+    NotRunning(PathBuf),
+    /// The socket is not ours to use.
+    #[error("{} is for root and the hub's own user: try sudo", .0.display())]
+    NotPermitted(PathBuf),
+    /// The hub answered what this program does not understand.
+    #[error(
+        "the hub behind {} does not know this command: it is older than this program, restart it", .0.display()
+    )]
+    Old(PathBuf),
+    /// The hub said no; its words.
+    #[error("{0}")]
+    Refused(String),
+    /// The hub could not; its words.
+    #[error("{0}")]
+    Unable(String),
+    /// No answer in time.
+    #[error(
+        "the hub behind {} has not answered within {} s: it is stopped or overloaded, see its log", .0.display(), PATIENCE.as_secs()
+    )]
+    Silent(PathBuf),
+    /// No whole answer came.
+    #[error("talking to the hub behind {}: {error}", .path.display())]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+}
+
+/// What came back: also for a request that was understood and declined.
+#[derive(Debug)]
+pub struct Reply {
+    /// 200, or 422 for a reload that was refused.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+/// Asks the hub behind `socket`; `parameters` go into the query.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn ask(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Reply, ClientError> {
+    let mut target = path.to_owned();
+    for (n, (key, value)) in parameters.iter().enumerate() {
+        let sign = if n == 0 { '?' } else { '&' };
+        // Writing to a String does not fail.
+        let _ = write!(target, "{sign}{key}={}", encode(value));
+    }
+    let answer = exchange(socket, method, &target).map_err(|error| explain(socket, error))?;
+    let broken = |what: &str| ClientError::Broken {
+        path: socket.to_owned(),
+        error: io::Error::new(ErrorKind::InvalidData, what),
+    };
+    let (status, body) = split(&answer).ok_or_else(|| broken("the answer is no HTTP"))?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|_| broken("the answer is cut, or no JSON"))?;
+    let words = body["error"].as_str().unwrap_or_default();
+    match status {
+        200 | 422 => Ok(Reply { status, body }),
+        404 | 405 if words.starts_with("no such endpoint") => {
+            Err(ClientError::Old(socket.to_owned()))
+        }
+        403 => Err(ClientError::NotPermitted(socket.to_owned())),
+        500.. => Err(ClientError::Unable(words.to_owned())),
+        _ => Err(ClientError::Refused(words.to_owned())),
+    }
+}
+
+fn exchange(socket: &Path, method: &str, target: &str) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    // A hub that turns us away may have closed before it has read this: its answer still counts.
+    let written = stream.write_all(head.as_bytes());
+    let mut answer = Vec::new();
+    let read = stream.take(MOST).read_to_end(&mut answer);
+    if answer.is_empty() {
+        written?;
+        read?;
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(answer)
+}
+
+/// The status and the body of an answer that was read to its end, whose length is then known.
+fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.1 ")?
+        .get(..3)?
+        .parse()
+        .ok()?;
+    let body = &answer[end + 4..];
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>())?
+            .ok()
+    })?;
+    (body.len() == length).then_some((status, body))
+}
+
+fn explain(socket: &Path, error: io::Error) -> ClientError {
+    let path = socket.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NotRunning(path),
+        ErrorKind::PermissionDenied => ClientError::NotPermitted(path),
+        // A time limit of the socket (socket(7), SO_RCVTIMEO).
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(path),
+        _ => ClientError::Broken { path, error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_is_stopped_is_told_from_one_that_is_gone() {
+        let said = |kind: ErrorKind| explain(Path::new("/run/x"), kind.into()).to_string();
+        assert!(said(ErrorKind::WouldBlock).contains("has not answered within 35 s"));
+        assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
+        assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_none() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(split(whole), Some((200, &b"{}"[..])));
+        for cut in 0..whole.len() {
+            assert_eq!(split(&whole[..cut]), None, "{cut}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Accepting on the doors: bounded in number, size and time, whoever comes.
+
+use super::api;
+use super::guard::Entrance;
+use crate::net::unix;
+use crate::server::Control;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::geteuid;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::warn;
+
+/// Connections of an admin door at once. When one more comes, the oldest goes: it has had its time,
+/// and who connects and says nothing keeps nobody out. An answer that its client does not read is
+/// kept in memory meanwhile, some 20 MB with 40,000 tunnels.
+const ADMIN_GUESTS: usize = 16;
+/// The same of the ops door, whose answers are short.
+const OPS_GUESTS: usize = 64;
+/// For the head of a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// For a connection from accept to its end; a reload takes the longest,
+/// [`crate::server::VERDICT_WITHIN`].
+const ALL_WITHIN: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 16 * 1024;
+/// The pause after an accept that failed (descriptors, memory).
+const PAUSE: Duration = Duration::from_millis(100);
+/// Such failures are told so often at most.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// The unix socket; its file goes with it.
+#[derive(Debug)]
+pub(super) struct UnixDoor {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl UnixDoor {
+    /// Listens at `path`, in a folder that is made if it is missing.
+    pub(super) fn open(path: &Path) -> io::Result<UnixDoor> {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(folder)?;
+        let listener = unix::listen(path)?;
+        let inode = fs::symlink_metadata(path)?.ino();
+        Ok(UnixDoor {
+            listener,
+            path: path.to_owned(),
+            inode,
+        })
+    }
+}
+
+impl Drop for UnixDoor {
+    fn drop(&mut self) {
+        // Unless another hub has put its own there.
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+            drop(fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// Answers on the unix socket.
+pub(super) async fn serve_unix(door: Arc<UnixDoor>, control: Arc<Control>) -> io::Result<()> {
+    let listener = tokio::net::UnixListener::from_std(door.listener.try_clone()?)?;
+    let mut guests = Guests::at_most(ADMIN_GUESTS);
+    let mut trouble = Trouble::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let peer = stream.peer_cred().map(|peer| peer.uid());
+                let own = geteuid().as_raw();
+                let trusted = peer.is_ok_and(|uid| uid == 0 || uid == own);
+                let entrance = Entrance::Unix { trusted };
+                guests.admit(tokio::spawn(serve(stream, entrance, Arc::clone(&control))));
+            }
+            Err(error) => trouble.pause(&error).await,
+        }
+    }
+}
+
+/// Answers on a TCP listener.
+pub(super) async fn serve_tcp(
+    listener: TcpListener,
+    entrance: Entrance,
+    control: Arc<Control>,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut guests = Guests::at_most(match entrance {
+        Entrance::Ops => OPS_GUESTS,
+        Entrance::Unix { .. } | Entrance::Loopback { .. } => ADMIN_GUESTS,
+    });
+    let mut trouble = Trouble::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let served = serve(stream, entrance.clone(), Arc::clone(&control));
+                guests.admit(tokio::spawn(served));
+            }
+            Err(error) => trouble.pause(&error).await,
+        }
+    }
+}
+
+/// Accepting fails, perhaps for long.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    async fn pause(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
+            self.told = Some(Instant::now());
+            warn!(%error, "an admin or ops connection is not accepted; tried again every 100 ms");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The connections of one door, oldest first.
+struct Guests {
+    most: usize,
+    inside: VecDeque<AbortHandle>,
+}
+
+impl Guests {
+    fn at_most(most: usize) -> Guests {
+        Guests {
+            most,
+            inside: VecDeque::with_capacity(most),
+        }
+    }
+
+    fn admit(&mut self, guest: JoinHandle<()>) {
+        self.inside.retain(|guest| !guest.is_finished());
+        if self.inside.len() == self.most
+            && let Some(oldest) = self.inside.pop_front()
+        {
+            oldest.abort();
+        }
+        self.inside.push_back(guest.abort_handle());
+    }
+}
+
+/// One connection, which is one request: who holds a door open keeps nothing but a place.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    entrance: Entrance,
+    control: Arc<Control>,
+) {
+    let service = service_fn(|request| {
+        let (entrance, control) = (entrance.clone(), Arc::clone(&control));
+        async move { Ok::<_, Infallible>(api::answer(&request, &entrance, &control).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    // What a client does wrong is its own concern, and it is told by the status or the close.
+    let _ = tokio::time::timeout(ALL_WITHIN, connection).await;
+}

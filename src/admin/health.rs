@@ -1,0 +1,69 @@
+//! `/livez`, `/readyz`, `/metrics`: what an orchestrator and a scraper ask.
+
+use super::respond::{Answer, text};
+use crate::permits::tunnels_for;
+use crate::server::Control;
+use crate::telemetry::metrics::{self, Vitals};
+use hyper::StatusCode;
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Alive as long as a worker runs: one that is draining is not to be killed.
+pub(super) fn live(control: &Control) -> Answer {
+    match control.workers_running() {
+        0 => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PLAIN,
+            "no worker runs any more\n",
+        ),
+        _ => text(StatusCode::OK, PLAIN, "alive\n"),
+    }
+}
+
+/// Ready to be sent new clients.
+pub(super) fn ready(control: &Control) -> Answer {
+    match not_ready(control) {
+        None => text(StatusCode::OK, PLAIN, "ready\n"),
+        Some(why) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PLAIN,
+            format!("not ready: {why}\n"),
+        ),
+    }
+}
+
+/// Why it is not ready.
+pub(super) fn not_ready(control: &Control) -> Option<&'static str> {
+    if control.is_draining() {
+        Some("draining: the hub is about to end")
+    } else if control.workers_running() == 0 {
+        Some("no worker runs any more")
+    } else if control.snapshot().routes.is_empty() {
+        Some("no routes are loaded: sni.yaml has none")
+    } else {
+        None
+    }
+}
+
+/// The counters; `links`: who talks to whom, too.
+pub(super) fn metrics(control: &Control, links: bool) -> Answer {
+    let page = metrics::exposition(control.counters(), vitals(control), links);
+    text(StatusCode::OK, metrics::CONTENT_TYPE, page)
+}
+
+fn vitals(control: &Control) -> Vitals {
+    let (snapshot, shared) = (control.snapshot(), control.shared());
+    let limits = &snapshot.settings.limits;
+    Vitals {
+        sessions: shared.permits.sessions.get(),
+        most_tunnels: limits.tunnels.unwrap_or_else(|| tunnels_for(shared.nofile)),
+        pending_hellos: shared.permits.hellos.get(),
+        pending_dials: shared.permits.dials.get(),
+        hello_bytes: shared.hello_memory.used(),
+        workers: control.workers_running(),
+        routes: snapshot.routes.len(),
+        generation: snapshot.generation,
+        ready: not_ready(control).is_none(),
+        reloaded: control.reloads().get(),
+    }
+}

@@ -1,0 +1,306 @@
+//! What the API tells, as JSON.
+
+use super::health;
+use crate::config::{OnRouteRemoved, ProxyProtocol, Settings};
+use crate::reload::Told;
+use crate::route::ConnectPorts;
+use crate::server::Control;
+use crate::telemetry::metrics::{LinkSum, sums};
+use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level};
+use crate::tunnel::SpliceMode;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `/api/status`.
+pub(super) fn status(control: &Control) -> Value {
+    let (snapshot, totals) = (control.snapshot(), control.totals());
+    let reloaded = control.reloads().get();
+    let copying = control
+        .counters()
+        .iter()
+        .find_map(|one| match one.tunnels.splice_mode() {
+            Some(SpliceMode::Copy(why)) => Some(why),
+            _ => None,
+        });
+    let uptime = control.started().elapsed().unwrap_or_default();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "started_unix_ms": unix_ms(control.started()),
+        "uptime_s": uptime.as_secs(),
+        "ready": health::not_ready(control).is_none(),
+        "not_ready": health::not_ready(control),
+        "draining": control.is_draining(),
+        "listen": control.addresses(),
+        "workers": control.workers_running(),
+        "relay": if copying.is_some() { "copy" } else { "splice" },
+        "relay_why": copying,
+        "log_level": log_level().map(|level| level.to_string()),
+        "routes": snapshot.routes.len(),
+        "generation": snapshot.generation,
+        "config_hash": hash(&reloaded),
+        "last_reload": last_reload(&reloaded),
+        "sessions": control.shared().permits.sessions.get(),
+        "tunnels_open": totals.open(),
+        "tunnels_opened": totals.opened,
+        "accepted": totals.accepted,
+        "refused": totals.refused,
+        "left": totals.left,
+        "dial_errors": totals.dial_failed,
+        "aborted": totals.aborted,
+        "client_to_upstream": totals.client_to_upstream,
+        "upstream_to_client": totals.upstream_to_client,
+    })
+}
+
+fn hash(reloaded: &Reloaded) -> String {
+    format!("{:016x}", reloaded.hash)
+}
+
+fn last_reload(reloaded: &Reloaded) -> Value {
+    let Some(last) = &reloaded.last else {
+        return Value::Null;
+    };
+    json!({
+        "at_unix_ms": unix_ms(last.at),
+        "result": last.result.label(),
+        "took_ms": last.took.as_millis() as u64,
+        "problems": last.problems,
+    })
+}
+
+fn unix_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `/api/routes`. Not a [`Value`], which takes some ten times the memory: a table may be long.
+#[derive(Debug, Serialize)]
+pub(super) struct Routes {
+    generation: u64,
+    /// In file order, then what is counted and stands in the file no more.
+    routes: Vec<RouteRow>,
+    links: Vec<LinkRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteRow {
+    id: Arc<str>,
+    line: Option<u32>,
+    target: Option<String>,
+    inbound_ports: Option<String>,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize)]
+struct LinkRow {
+    party: Option<Arc<str>>,
+    route: Arc<str>,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize)]
+struct Counts {
+    tunnels_open: u64,
+    tunnels_opened: u64,
+    refused: u64,
+    dial_errors: u64,
+    client_to_upstream: u64,
+    upstream_to_client: u64,
+}
+
+impl Counts {
+    fn of(sum: &LinkSum) -> Counts {
+        Counts {
+            tunnels_open: sum.open(),
+            tunnels_opened: sum.opened,
+            refused: sum.refused,
+            dial_errors: sum.dial_failed,
+            client_to_upstream: sum.client_to_upstream,
+            upstream_to_client: sum.upstream_to_client,
+        }
+    }
+}
+
+impl Routes {
+    /// As they are now.
+    pub(super) fn of(control: &Control) -> Routes {
+        let mut by_route: HashMap<Arc<str>, LinkSum> = HashMap::new();
+        let pairs = sums(control.counters());
+        for (pair, sum) in &pairs {
+            by_route
+                .entry(Arc::clone(&pair.route))
+                .or_default()
+                .add(sum);
+        }
+        let snapshot = control.snapshot();
+        let mut routes: Vec<RouteRow> = snapshot
+            .routes
+            .entries()
+            .map(|(line, route)| RouteRow {
+                id: Arc::clone(&route.id),
+                line: Some(line),
+                target: route.target().map(ToString::to_string),
+                inbound_ports: route.inbound_ports().map(ToString::to_string),
+                counts: Counts::of(&by_route.remove(&route.id).unwrap_or_default()),
+            })
+            .collect();
+        let mut gone: Vec<_> = by_route.into_iter().collect();
+        gone.sort_by(|a, b| a.0.cmp(&b.0));
+        routes.extend(gone.into_iter().map(|(id, sum)| RouteRow {
+            id,
+            line: None,
+            target: None,
+            inbound_ports: None,
+            counts: Counts::of(&sum),
+        }));
+        let links = pairs.into_iter().map(|(pair, sum)| LinkRow {
+            party: pair.party,
+            route: pair.route,
+            counts: Counts::of(&sum),
+        });
+        Routes {
+            generation: snapshot.generation,
+            routes,
+            links: links.collect(),
+        }
+    }
+}
+
+/// `/api/refusals`: the latest first.
+pub(super) fn refusals(control: &Control, limit: usize) -> Value {
+    let mut all: Vec<Declined> = control
+        .counters()
+        .iter()
+        .flat_map(|one| one.recent.all())
+        .collect();
+    all.sort_by_key(|declined| std::cmp::Reverse(declined.at));
+    all.truncate(limit);
+    let rows: Vec<Value> = all.iter().map(declined).collect();
+    json!({ "refusals": rows })
+}
+
+fn declined(one: &Declined) -> Value {
+    json!({
+        "at_unix_ms": unix_ms(one.at),
+        "session": one.session,
+        "source": one.source,
+        "party": one.party,
+        "name": one.name,
+        "route": one.route,
+        "target": one.target,
+        "reason": one.reason,
+        "by": one.by,
+        "why": one.why,
+    })
+}
+
+/// The verdict of `/api/reload`.
+pub(super) fn reload(told: &Told) -> Value {
+    json!({
+        "result": told.result.label(),
+        "in_force": told.result != ReloadResult::Refused,
+        "generation": told.current.generation,
+        "routes": told.current.routes.len(),
+        "problems": told.problems,
+        "text": told.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// `/api/config`: hub.yaml as it is in force, under its own keys. Of the token only where it is.
+pub(super) fn config(control: &Control) -> Value {
+    let snapshot = control.snapshot();
+    let settings = &snapshot.settings;
+    let mut all = network(settings);
+    all.extend(times(settings));
+    all.extend(rest(settings));
+    json!({
+        "generation": snapshot.generation,
+        "hash": hash(&control.reloads().get()),
+        "settings": all,
+    })
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn network(settings: &Settings) -> Map<String, Value> {
+    let listen: Vec<Value> = settings
+        .listen
+        .iter()
+        .map(|spec| {
+            json!({
+                "address": spec.address,
+                "proxy_protocol": match spec.proxy_protocol {
+                    ProxyProtocol::Off => "off",
+                    ProxyProtocol::Required => "required",
+                },
+                "trusted": spec.trusted.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    object(json!({
+        "listen": listen,
+        "workers": settings.workers,
+        "connect_ports": match &settings.connect_ports {
+            ConnectPorts::Default => Value::Null,
+            ports => ports.to_string().into(),
+        },
+        "max_client_hello": settings.max_client_hello,
+        "admin": settings.admin,
+        "admin_listen": settings.admin_listen,
+        "admin_token_file": settings.admin_token_file,
+        "ops_listen": settings.ops_listen,
+    }))
+}
+
+fn times(settings: &Settings) -> Map<String, Value> {
+    let ms = |time: Duration| time.as_millis() as u64;
+    object(json!({
+        "hello_timeout_ms": ms(settings.hello_timeout),
+        "dial_timeout_ms": ms(settings.dial_timeout),
+        "dial_timeout_total_ms": ms(settings.dial_timeout_total),
+        "keepalive": settings.keepalive.map(|keepalive| json!({
+            "interval_ms": ms(keepalive.interval),
+            "probes": keepalive.probes,
+        })),
+        "idle_timeout_ms": settings.idle_timeout.map(ms),
+        "half_open_timeout_ms": settings.half_open_timeout.map(ms),
+        "write_stall_timeout_ms": settings.write_stall_timeout.map(ms),
+        "drain_ms": ms(settings.drain),
+    }))
+}
+
+fn rest(settings: &Settings) -> Map<String, Value> {
+    let limits = &settings.limits;
+    object(json!({
+        "limits": {
+            "tunnels": limits.tunnels,
+            "pending_hellos": limits.pending_hellos,
+            "pending_hellos_per_source": limits.pending_hellos_per_source,
+            "hello_memory": limits.hello_memory,
+            "pending_dials": limits.pending_dials,
+            "per_source": limits.per_source,
+            "per_route": limits.per_route,
+        },
+        "on_route_removed": match settings.on_route_removed {
+            OnRouteRemoved::Keep => "keep",
+            OnRouteRemoved::Close => "close",
+        },
+        "reload": { "allow_shrink": settings.reload_allow_shrink },
+        "access_log": format!("{:?}", settings.access_log).to_lowercase(),
+        "metrics": {
+            "max_routes": settings.metrics.max_routes,
+            "routes_on_ops": settings.metrics.routes_on_ops,
+        },
+    }))
+}

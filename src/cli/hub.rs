@@ -1,0 +1,119 @@
+//! What the commands that talk to a running hub have in common.
+
+use super::Format;
+use super::exit::{Exit, answer, complain};
+use crate::admin::client::{self, ClientError, Reply};
+use crate::config;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Which hub, and how its answer is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct Hub {
+    /// The hub's admin socket [default: `admin` of hub.yaml, else /run/snihub/admin.sock]
+    #[arg(long, value_name = "PATH")]
+    admin: Option<PathBuf>,
+    /// The hub.yaml of the running hub [default: /etc/snihub/hub.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+impl Hub {
+    /// Reads.
+    pub(super) fn read(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Exit> {
+        self.ask("GET", path, parameters).map(|reply| reply.body)
+    }
+
+    /// Changes.
+    pub(super) fn change(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Reply, Exit> {
+        self.ask("POST", path, parameters)
+    }
+
+    fn ask(&self, method: &str, path: &str, parameters: &[(&str, &str)]) -> Result<Reply, Exit> {
+        let socket = self.socket()?;
+        client::ask(&socket, method, path, parameters).map_err(|error| {
+            complain(&format!("snihub: {}\n", printable(&error.to_string())));
+            match error {
+                ClientError::NotPermitted(_) => Exit::Permission,
+                ClientError::Refused(_) => Exit::No,
+                ClientError::NotRunning(_)
+                | ClientError::Old(_)
+                | ClientError::Unable(_)
+                | ClientError::Silent(_)
+                | ClientError::Broken { .. } => Exit::System,
+            }
+        })
+    }
+
+    fn socket(&self) -> Result<PathBuf, Exit> {
+        if let Some(named) = &self.admin {
+            return Ok(named.clone());
+        }
+        match config::admin_socket(self.config.as_deref()) {
+            Ok(Some(socket)) => Ok(socket),
+            Ok(None) => {
+                complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
+                Err(Exit::Config)
+            }
+            Err(error) => {
+                let file = self.config.as_deref().unwrap_or(Path::new(""));
+                complain(&format!("snihub: {} {error}\n", file.display()));
+                Err(match error.is_denied() {
+                    true => Exit::Permission,
+                    false => Exit::Config,
+                })
+            }
+        }
+    }
+
+    /// Prints an answer as it came, or as `text` has it.
+    pub(super) fn print(
+        &self,
+        body: &Value,
+        text: impl FnOnce(&Value) -> String,
+        exit: Exit,
+    ) -> Exit {
+        match self.format {
+            Format::Text => answer(&text(body), exit),
+            Format::Json => answer(&format!("{body:#}\n"), exit),
+        }
+    }
+
+    /// Reads and prints.
+    pub(super) fn show(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        text: impl FnOnce(&Value) -> String,
+    ) -> Exit {
+        match self.read(path, parameters) {
+            Ok(body) => self.print(&body, text, Exit::Ok),
+            Err(exit) => exit,
+        }
+    }
+}
+
+/// A text of an answer; `-` where there is none.
+pub(super) fn text(value: &Value) -> String {
+    printable(value.as_str().unwrap_or("-"))
+}
+
+/// One line that moves no cursor. What a hub tells is escaped there already; a socket may be
+/// anybody's.
+pub(super) fn printable(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(safe).collect()
+}
+
+/// A number of an answer.
+pub(super) fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// The rows of an answer.
+pub(super) fn rows<'v>(body: &'v Value, key: &str) -> &'v [Value] {
+    body[key].as_array().map_or(&[], Vec::as_slice)
+}

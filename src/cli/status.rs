@@ -1,0 +1,116 @@
+//! `snihub status`: the running hub at a glance.
+
+use super::columns::{bytes, time};
+use super::exit::Exit;
+use super::hub::{Hub, number, rows, text};
+use serde_json::Value;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Shows whether the hub is well, what it carries and what became of the last reload.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 ready; 1 it runs but takes no new clients; 71 no hub runs; 77 not permitted.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    hub: Hub,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Exit {
+    match args.hub.read("/api/status", &[]) {
+        Ok(body) => {
+            let ready = body["ready"].as_bool() == Some(true);
+            let exit = if ready { Exit::Ok } else { Exit::No };
+            args.hub.print(&body, show, exit)
+        }
+        Err(exit) => exit,
+    }
+}
+
+fn show(body: &Value) -> String {
+    let state = match &body["not_ready"] {
+        Value::Null => "ready".to_owned(),
+        why => format!("NOT READY: {}", text(why)),
+    };
+    let listen: Vec<String> = rows(body, "listen").iter().map(text).collect();
+    let relay = match &body["relay_why"] {
+        Value::Null => text(&body["relay"]),
+        why => format!("{}: {}", text(&body["relay"]), text(why)),
+    };
+    let n = |key: &str| number(&body[key]);
+    let lines = [
+        ("state", state),
+        (
+            "version",
+            format!(
+                "{}, pid {}, up {}",
+                text(&body["version"]),
+                n("pid"),
+                time(n("uptime_s") * 1000)
+            ),
+        ),
+        ("listening", listen.join(", ")),
+        (
+            "workers",
+            format!(
+                "{}, relay {relay}, log level {}",
+                n("workers"),
+                text(&body["log_level"]).to_lowercase()
+            ),
+        ),
+        (
+            "routes",
+            format!("{}, generation {}", n("routes"), n("generation")),
+        ),
+        ("last reload", reload(&body["last_reload"])),
+        (
+            "tunnels",
+            format!("{} open, {} opened", n("tunnels_open"), n("tunnels_opened")),
+        ),
+        (
+            "bytes",
+            format!(
+                "{} from clients, {} from upstreams",
+                bytes(n("client_to_upstream")),
+                bytes(n("upstream_to_client"))
+            ),
+        ),
+        (
+            "clients",
+            format!(
+                "{} accepted, {} refused, {} left early",
+                n("accepted"),
+                n("refused"),
+                n("left")
+            ),
+        ),
+        ("dial errors", n("dial_errors").to_string()),
+    ];
+    let mut out = String::new();
+    for (name, value) in lines {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "{name:<12} {value}");
+    }
+    for problem in rows(&body["last_reload"], "problems") {
+        let _ = writeln!(out, "{:<12} {}", "", text(problem));
+    }
+    out
+}
+
+fn reload(last: &Value) -> String {
+    let result = match &last["result"] {
+        Value::Null => return "none since the start".to_owned(),
+        result if result == "refused" => "REFUSED, the older configuration is in force".to_owned(),
+        result => text(result),
+    };
+    format!("{result}, {} ago", time(ago(number(&last["at_unix_ms"]))))
+}
+
+/// How long ago a moment is, in ms.
+pub(super) fn ago(unix_ms: u64) -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (now.as_millis() as u64).saturating_sub(unix_ms)
+}

@@ -1,0 +1,87 @@
+//! What became of the reloads so far.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// What a reload came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// A new generation is in force.
+    Live,
+    /// The files say what is in force already.
+    Unchanged,
+    /// The files are wrong: the old generation stays.
+    Refused,
+}
+
+impl ReloadResult {
+    /// All of them; each stands at its own number.
+    pub const ALL: [ReloadResult; 3] = [
+        ReloadResult::Live,
+        ReloadResult::Unchanged,
+        ReloadResult::Refused,
+    ];
+
+    /// The metric label: a closed set.
+    pub fn label(self) -> &'static str {
+        match self {
+            ReloadResult::Live => "live",
+            ReloadResult::Unchanged => "unchanged",
+            ReloadResult::Refused => "refused",
+        }
+    }
+}
+
+/// Written by the control thread, read by the admin door.
+#[derive(Debug, Default)]
+pub struct Reloads(Mutex<Reloaded>);
+
+/// A copy of [`Reloads`].
+#[derive(Debug, Clone, Default)]
+pub struct Reloaded {
+    /// How many came to what, by [`ReloadResult::ALL`].
+    pub results: [u64; ReloadResult::ALL.len()],
+    /// The last one; `None`: only the start has loaded files.
+    pub last: Option<LastReload>,
+    /// Of the contents of the files in force; the same number for the same contents.
+    pub hash: u64,
+}
+
+/// The last reload.
+#[derive(Debug, Clone)]
+pub struct LastReload {
+    /// When it was over.
+    pub at: SystemTime,
+    /// What it came to.
+    pub result: ReloadResult,
+    /// How long it took.
+    pub took: Duration,
+    /// What is wrong with the files, one line each; warnings are among them.
+    pub problems: Vec<String>,
+}
+
+impl Reloads {
+    /// The files that the start has put into force.
+    pub fn begin(&self, hash: u64) {
+        self.lock().hash = hash;
+    }
+
+    /// One more.
+    pub fn note(&self, last: LastReload, hash: u64) {
+        let mut reloaded = self.lock();
+        reloaded.results[last.result as usize] += 1;
+        if last.result != ReloadResult::Refused {
+            reloaded.hash = hash;
+        }
+        reloaded.last = Some(last);
+    }
+
+    /// How they stand.
+    pub fn get(&self) -> Reloaded {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reloaded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

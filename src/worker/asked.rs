@@ -1,0 +1,105 @@
+//! What the admin door asks of a worker: answered beside the tunnels, in slices.
+
+use super::Worker;
+use super::closing;
+use super::registry::Entry;
+use crate::net::sockopt::tcp_figures;
+use crate::telemetry::{SessionId, Tcp, Tunnel};
+use crate::tunnel::Ended;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+
+/// Tunnels listed without a pause: some 0.2 ms, two calls of getsockopt each.
+const SLICE: usize = 64;
+
+/// A question or an order from outside, with where the answer goes. Dropped unanswered by a worker
+/// that ends.
+#[derive(Debug)]
+pub enum Question {
+    /// Which tunnels stand.
+    Tunnels(oneshot::Sender<Vec<Tunnel>>),
+    /// End this session; whether it was here.
+    End(SessionId, oneshot::Sender<bool>),
+    /// End these tunnels evenly over a time; how many there are. Later ones are let be.
+    Drain(Group, Duration, oneshot::Sender<usize>),
+}
+
+/// Some tunnels.
+#[derive(Debug, Clone)]
+pub enum Group {
+    /// Those of this route, by its id.
+    Route(Arc<str>),
+    /// Those to and from this party, by its route's id.
+    Party(Arc<str>),
+}
+
+impl Group {
+    fn has(&self, entry: &Entry) -> bool {
+        let Some(route) = entry.route() else {
+            return false;
+        };
+        match self {
+            Group::Route(id) => route.id == *id,
+            Group::Party(id) => route.id == *id || entry.record.borrow().is_from(id),
+        }
+    }
+}
+
+impl Worker {
+    /// Answers; nobody may be there to hear it any more.
+    pub(super) fn answer(self: &Rc<Self>, question: Question) {
+        match question {
+            Question::Tunnels(reply) => {
+                let worker = Rc::clone(self);
+                spawn_local(async move { worker.list(reply).await });
+            }
+            Question::End(id, reply) => {
+                let entry = self.sessions.borrow().get(&id).cloned();
+                let known = entry.map(|entry| entry.end(Ended::Killed)).is_some();
+                let _ = reply.send(known);
+            }
+            Question::Drain(group, over, reply) => {
+                let now = Instant::now();
+                let count = |worker: &Worker| {
+                    let sessions = worker.sessions.borrow();
+                    sessions.values().filter(|entry| group.has(entry)).count()
+                };
+                let _ = reply.send(count(self));
+                let worker = Rc::clone(self);
+                spawn_local(async move {
+                    let stood_then = |entry: &Rc<Entry>| entry.began <= now && group.has(entry);
+                    closing::end_evenly(&worker, over, Ended::Drained, stood_then).await;
+                });
+            }
+        }
+    }
+
+    /// Lists the tunnels, as long as somebody waits for the list.
+    async fn list(&self, reply: oneshot::Sender<Vec<Tunnel>>) {
+        let ids: Vec<SessionId> = self.sessions.borrow().keys().copied().collect();
+        let mut tunnels = Vec::with_capacity(ids.len());
+        for slice in ids.chunks(SLICE) {
+            if reply.is_closed() {
+                return;
+            }
+            for id in slice {
+                let entry = self.sessions.borrow().get(id).cloned();
+                tunnels.extend(entry.and_then(|entry| self.describe(&entry)));
+            }
+            tokio::task::yield_now().await;
+        }
+        let _ = reply.send(tunnels);
+    }
+
+    fn describe(&self, entry: &Entry) -> Option<Tunnel> {
+        let mut tunnel = entry.record.borrow().standing(&self.pools)?;
+        tunnel.tcp = entry.look(|[client, upstream]| {
+            let figures = [tcp_figures(client).ok()?, tcp_figures(upstream).ok()?];
+            Some(Tcp::of(figures))
+        });
+        Some(tunnel)
+    }
+}

@@ -1,0 +1,78 @@
+//! A client that says exactly what it is told to.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An answer: status and body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The samples of a page of metrics, by name and labels as written.
+    pub(super) fn samples(&self) -> BTreeMap<String, f64> {
+        let lines = self.body.lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        };
+        lines.map(sample).collect()
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\n");
+    // Who is turned away may find the socket closed.
+    drop(stream.write_all(request.as_bytes()));
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{text:?}"));
+    Answer {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+/// By the unix socket.
+pub(super) fn unix(socket: &Path, method: &str, path: &str) -> Answer {
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(stream, method, path, "Host: localhost\r\n")
+}
+
+/// By TCP, with these header lines.
+pub(super) fn tcp(addr: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    exchange(stream, method, path, headers)
+}
+
+/// Asks again and again until the answer is as wanted.
+pub(super) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Ok(found) => return found,
+            Err(seen) => assert!(Instant::now() < deadline, "{what}: still {seen}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
