@@ -1,6 +1,7 @@
 //! The keys of hub.yaml about who may look at the hub, and steer it.
 
-use super::hub_yaml::{METRICS, count, mapping, put, unknown};
+use super::hub_yaml::METRICS;
+use super::keys::{count, mapping, put, unknown};
 use super::problem::{At, Reporter};
 use super::settings::{ListenSpec, Settings};
 use super::value::{Scalar, scalar};

@@ -2,7 +2,8 @@
 
 use super::admin_keys;
 use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
-use super::hub_yaml::{self, HubYaml, check_overlap};
+use super::hub_yaml::{self, HubYaml};
+use super::listen_keys::check_overlap;
 use super::problem::{Collected, Problem, Reporter, Severity};
 use super::settings::{ListenSpec, Settings};
 use super::sni_yaml::{self, SniYaml};
