@@ -72,6 +72,8 @@ mod tests {
         fn new(what: &str) -> Folder {
             let name = format!("snihub-unix-{what}-{}", std::process::id());
             let folder = std::env::temp_dir().join(name);
+            // Left by a process of the same pid, long ago.
+            drop(fs::remove_dir_all(&folder));
             fs::create_dir(&folder).unwrap();
             Folder(folder)
         }

@@ -1,7 +1,7 @@
 //! Where the doors are: the socket's file, its folder, and hubs that want the same.
 
 use super::http::unix;
-use super::{OpenFolder, hub, socket, table, unprivileged};
+use super::{OpenFolder, ended, hub, socket, table, unprivileged};
 use crate::support::hub::{Hub, Options, new_folder};
 use crate::support::party::Party;
 use std::fs;
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 fn one_route() -> String {
     table(&["a.example"], Party::start(b'a'))
@@ -29,17 +29,15 @@ fn the_socket_is_0600_and_goes_with_the_hub() {
 fn a_second_hub_does_not_take_the_socket() {
     let first = hub(one_route(), "");
     let path = socket(&first);
-    let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+    let mut second = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    second
         .args(["run", "--listen", "127.0.0.1:0", "--admin"])
         .arg(&path)
         .arg("--config")
         .arg(first.folder().join("hub.yaml"))
         .arg("--routes")
-        .arg(first.folder().join("sni.yaml"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(71), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
+        .arg(first.folder().join("sni.yaml"));
+    let said = refused(second, 71);
     assert!(said.contains("another hub runs there"), "{said}");
     assert_eq!(unix(&path, "GET", "/livez").status, 200);
 }
@@ -93,6 +91,7 @@ fn without_the_built_in_socket_the_hub_runs_and_says_so() {
         .spawn()
         .unwrap();
     let mut said = String::new();
+    // A hub that does not start ends, and so does its log.
     for line in BufReader::new(hub.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         said.push_str(&format!("{line}\n"));
@@ -111,28 +110,29 @@ fn without_the_built_in_socket_the_hub_runs_and_says_so() {
     }
 }
 
-fn refused(output: &Output, code: i32) -> String {
+/// What a start that must fail with this code says.
+fn refused(command: Command, code: i32) -> String {
+    let output = ended(command);
     assert_eq!(output.status.code(), Some(code), "{output:?}");
-    String::from_utf8(output.stderr.clone()).unwrap()
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
 fn a_socket_that_was_asked_for_and_cannot_be_had_stops_the_start() {
     let folder = OpenFolder::new("asked");
-    let output = run_unprivileged(&folder, "admin: /snihub-no-such/admin.sock\n").output();
-    let said = refused(&output.unwrap(), 77);
+    let start = run_unprivileged(&folder, "admin: /snihub-no-such/admin.sock\n");
+    let said = refused(start, 77);
     assert!(said.contains("/snihub-no-such/admin.sock"), "{said}");
     assert!(said.contains("a path that this user may write"), "{said}");
     let deep = new_folder(&"deep".repeat(20));
     fs::write(deep.join("hub.yaml"), "admin: admin.sock\n").unwrap();
     fs::write(deep.join("sni.yaml"), one_route()).unwrap();
-    let long = Command::new(env!("CARGO_BIN_EXE_snihub"))
-        .args(["run", "--listen", "127.0.0.1:0", "--config"])
+    let mut long = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    long.args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(deep.join("hub.yaml"))
         .arg("--routes")
-        .arg(deep.join("sni.yaml"))
-        .output();
-    let said = refused(&long.unwrap(), 71);
+        .arg(deep.join("sni.yaml"));
+    let said = refused(long, 71);
     assert!(said.contains("admin.sock: "), "{said}");
     fs::remove_dir_all(deep).unwrap();
 }
@@ -149,8 +149,7 @@ fn the_socket_of_another_users_hub_stays_his() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let before = fs::metadata(&path).unwrap().ino();
     let settings = format!("admin: {}\n", path.display());
-    let output = run_unprivileged(&folder, &settings).output();
-    let said = refused(&output.unwrap(), 77);
+    let said = refused(run_unprivileged(&folder, &settings), 77);
     assert!(said.contains("Permission denied"), "{said}");
     assert_eq!(fs::metadata(&path).unwrap().ino(), before);
 }

@@ -8,13 +8,14 @@ mod http;
 mod metrics;
 mod strangers;
 
-use crate::support::hub::{Hub, Options};
+use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::Party;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A hub with its admin socket in its folder and both TCP doors on ports of their own.
 fn hub(routes: String, settings: &str) -> Hub {
@@ -66,6 +67,20 @@ fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     }
 }
 
+/// A start that must fail: a hub that runs instead is ended, and its exit code is none.
+fn ended(mut command: Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
 /// A folder that everyone may enter, with a copy of the binary: the target directory need not be
 /// such a place.
 struct OpenFolder(PathBuf);
@@ -74,6 +89,8 @@ impl OpenFolder {
     fn new(what: &str) -> OpenFolder {
         let name = format!("snihub-{what}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        // Left by a process of the same pid, long ago.
+        drop(fs::remove_dir_all(&folder));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_snihub"), folder.join("snihub")).unwrap();

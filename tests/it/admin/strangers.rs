@@ -1,7 +1,7 @@
 //! Who may not come in, does not; and who comes in slowly keeps nobody out.
 
 use super::http::{tcp, unix};
-use super::{OpenFolder, as_nobody, door, hub, socket, table};
+use super::{OpenFolder, as_nobody, door, ended, hub, socket, table};
 use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
 use snihub::admin::ENDPOINTS;
@@ -141,13 +141,13 @@ fn a_token_that_can_be_guessed_does_not_start() {
     fs::write(folder.join("token"), "short\n").unwrap();
     let settings = "admin: admin.sock\nadmin_listen: 127.0.0.1:0\nadmin_token_file: token\n";
     fs::write(folder.join("hub.yaml"), settings).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+    let mut start = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    start
         .args(["run", "--listen", "127.0.0.1:0", "--config"])
         .arg(folder.join("hub.yaml"))
         .arg("--routes")
-        .arg(folder.join("sni.yaml"))
-        .output()
-        .unwrap();
+        .arg(folder.join("sni.yaml"));
+    let output = ended(start);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("16..=4096"), "{said}");
