@@ -240,6 +240,7 @@ fn network(settings: &Settings) -> Map<String, Value> {
         .map(|spec| {
             json!({
                 "address": spec.address,
+                "name": spec.name,
                 "proxy_protocol": match spec.proxy_protocol {
                     ProxyProtocol::Off => "off",
                     ProxyProtocol::Required => "required",

@@ -4,8 +4,8 @@ use super::Files;
 use super::exit::{self, Exit};
 use crate::admin::{AdminError, Doors};
 use crate::config::{self, AccessLog, Load, Severity, Sources};
-use crate::net::ListenError;
-use crate::server::{self, StartError};
+use crate::net::{ListenError, passed};
+use crate::server::{self, ActivationError, StartError};
 use crate::shutdown::Requests;
 use crate::telemetry;
 use std::io::ErrorKind;
@@ -37,6 +37,10 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Exit {
+    let passed = match passed::take() {
+        Ok(passed) => passed,
+        Err(error) => return not_started(&ActivationError::from(error).into()),
+    };
     let sources = Sources {
         listen: args.listen,
         admin: args.admin,
@@ -74,11 +78,11 @@ pub(super) fn run(args: Args) -> Exit {
         };
         // Open until the hub has ended: how it drains is asked, too.
         let mut serving = None;
-        let serve = |hub: &server::Hub| match doors.serve(hub.control()) {
+        let serve = |hub: &mut server::Hub| match doors.serve(hub.control()) {
             Ok(served) => serving = Some(served),
             Err(error) => error!("the hub runs without its doors: {error}"),
         };
-        let outcome = server::run(sources, loaded, files, requests, serve).await;
+        let outcome = server::run(sources, loaded, files, requests, passed, serve).await;
         drop(serving);
         match outcome {
             Ok(()) => Exit::Ok,
@@ -109,6 +113,7 @@ fn no_door(error: &AdminError) -> Exit {
 fn not_started(error: &StartError) -> Exit {
     let exit = match error {
         StartError::Listen(ListenError::NotPermitted(_)) => Exit::Permission,
+        StartError::Activation(_) => Exit::Config,
         StartError::Listen(_)
         | StartError::Thread(_)
         | StartError::Worker

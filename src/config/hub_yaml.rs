@@ -53,7 +53,7 @@ pub(super) const LIMITS: [&str; 7] = [
 ];
 
 /// Keys of a `listen` item.
-pub(super) const LISTEN: [&str; 3] = ["address", "proxy_protocol", "trusted"];
+pub(super) const LISTEN: [&str; 4] = ["address", "name", "proxy_protocol", "trusted"];
 
 /// Keys of `keepalive`.
 pub(super) const KEEPALIVE: [&str; 2] = ["interval", "probes"];

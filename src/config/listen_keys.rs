@@ -29,6 +29,11 @@ pub(super) fn listen(node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<Vec<
         };
         let at = item.at();
         check_overlap(&specs, &spec, |text| reporter.error(at, "listen", text));
+        if let Some(name) = &spec.name
+            && specs.iter().any(|old| old.name == spec.name)
+        {
+            reporter.error(at, "name", format!("two items have the name {name:?}"));
+        }
         specs.push(spec);
     }
     (!specs.is_empty()).then_some(specs)
@@ -76,11 +81,12 @@ fn listen_item(item: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec
     let Value::Mapping(mapping) = item.value() else {
         return address("listen", item, reporter);
     };
-    let (mut spec, mut proxy, mut trusted) = (None, None, None);
+    let (mut spec, mut named, mut proxy, mut trusted) = (None, None, None, None);
     let errors = reporter.errors();
     for (key, at, node) in mapping.entries() {
         match key {
             "address" => spec = address(key, node, reporter),
+            "name" => named = name(key, node, reporter),
             "proxy_protocol" => {
                 let words = [
                     ("off", ProxyProtocol::Off),
@@ -99,6 +105,7 @@ fn listen_item(item: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec
         reporter.error(item.at(), "listen", "an item without address");
         return None;
     };
+    spec.name = named;
     match (proxy, trusted) {
         (Some((ProxyProtocol::Required, at)), None) => {
             let text = "required needs `trusted`: the CIDRs of those who may send a PROXY header";
@@ -122,6 +129,19 @@ fn listen_item(item: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec
 fn address(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<ListenSpec> {
     let mut value = scalar(reporter, key, node)?;
     ListenSpec::parse(value.text).map_or_else(|why| value.refuse(&why), Some)
+}
+
+/// As systemd takes names of descriptors (fdname_is_valid of its fd-util.c).
+fn name(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<String> {
+    let mut value = scalar(reporter, key, node)?;
+    let printable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    if (1..=255).contains(&value.text.len()) && value.text.bytes().all(printable) {
+        return Some(value.text.to_owned());
+    }
+    value.refuse(
+        "is not a name of sockets (FileDescriptorName= of a socket unit): 1 to 255 printable ASCII \
+         characters without \":\"",
+    )
 }
 
 fn networks(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Vec<IpNet> {

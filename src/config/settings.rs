@@ -82,6 +82,9 @@ pub struct ListenSpec {
     /// `[::]` takes IPv4, too, and means `0.0.0.0` where the kernel has no IPv6. Port 0: the kernel
     /// picks one.
     pub address: SocketAddr,
+    /// Sockets that a service manager passes by this name take its place: 1..=255 printable ASCII
+    /// characters without `:` (FileDescriptorName= of systemd.socket(5)).
+    pub name: Option<String>,
     /// Whether a PROXY header comes before the hello.
     pub proxy_protocol: ProxyProtocol,
     /// Who may send a PROXY header; not empty where one is required.
@@ -209,6 +212,7 @@ impl ListenSpec {
     pub fn at(address: SocketAddr) -> ListenSpec {
         ListenSpec {
             address,
+            name: None,
             proxy_protocol: ProxyProtocol::Off,
             trusted: Vec::new(),
         }

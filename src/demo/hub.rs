@@ -150,7 +150,7 @@ fn control(sources: Sources, requests: Requests, tell: Told) {
     };
     runtime.block_on(async {
         let tell = std::cell::RefCell::new(Some(tell));
-        let ready = |hub: &server::Hub| {
+        let ready = |hub: &mut server::Hub| {
             let address = hub
                 .addresses()
                 .first()
@@ -160,7 +160,7 @@ fn control(sources: Sources, requests: Requests, tell: Told) {
                 drop(tell.send(address));
             }
         };
-        let ran = server::run(sources, loaded, files, requests, ready).await;
+        let ran = server::run(sources, loaded, files, requests, Vec::new(), ready).await;
         if let (Err(error), Some(tell)) = (ran, tell.take()) {
             drop(tell.send(Err(error.into())));
         }

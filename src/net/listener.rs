@@ -34,9 +34,9 @@ pub enum ListenError {
     /// EADDRNOTAVAIL.
     #[error("{0} is not an address of this host; `ip address` lists them")]
     NotAvailable(SocketAddr),
-    /// A socket that was handed over does not listen.
-    #[error("the socket handed over for {0} is not a listening TCP socket")]
-    NotListening(SocketAddr),
+    /// A socket from elsewhere is of no use; what it is instead.
+    #[error("{0}; needed is a listening TCP socket of IPv4 or IPv6")]
+    Unfit(&'static str),
     /// Anything else, in the kernel's words.
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, #[source] io::Error),
@@ -81,22 +81,42 @@ pub fn bind_per_worker(
 }
 
 /// Makes a listening socket from elsewhere (LISTEN_FDS, a predecessor) ready: checked, same
-/// options, non-blocking.
+/// options, non-blocking. Its accept queue stays as long as it is.
 ///
 /// # Errors
-/// [`ListenError::NotListening`] for any other socket.
+/// [`ListenError::Unfit`] for any other socket.
 pub fn adopt(socket: OwnedFd, keepalive: Option<Keepalive>) -> Result<TcpListener, ListenError> {
     let socket = Socket::from(socket);
-    let address = socket.local_addr().ok().and_then(|a| a.as_socket());
-    let address = address.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0));
-    let listens = socket.is_listener().unwrap_or(false)
-        && socket.r#type().is_ok_and(|t| t == Type::STREAM)
-        && address.port() != 0;
-    if !listens {
-        return Err(ListenError::NotListening(address));
+    if let Some(what) = unfit(&socket) {
+        return Err(ListenError::Unfit(what));
     }
+    let address = socket.local_addr().ok().and_then(|a| a.as_socket());
+    let address = address.ok_or(ListenError::Unfit("its address cannot be read"))?;
     prepare(&socket, keepalive).map_err(|e| explain(address, e))?;
     Ok(socket.into())
+}
+
+/// What it is, unless a listening TCP socket.
+fn unfit(socket: &Socket) -> Option<&'static str> {
+    let Ok(domain) = socket.domain() else {
+        return Some("it is no socket");
+    };
+    if domain == Domain::UNIX {
+        return Some("it is a unix socket");
+    }
+    if domain != Domain::IPV4 && domain != Domain::IPV6 {
+        return Some("it is a socket of another family");
+    }
+    match (socket.r#type(), socket.protocol()) {
+        (Ok(Type::STREAM), Ok(Some(Protocol::TCP))) => {}
+        (Ok(Type::DGRAM), _) => return Some("it is a UDP socket"),
+        _ => return Some("it is a socket of another protocol"),
+    }
+    match (socket.is_listener(), socket.peer_addr()) {
+        (Ok(true), _) => None,
+        (_, Ok(_)) => Some("it is a connection that stands (Accept=yes in its socket unit?)"),
+        _ => Some("it does not listen"),
+    }
 }
 
 fn listen(

@@ -1,4 +1,4 @@
-//! Sockets: addresses, listeners, dialling, options, the PROXY header.
+//! Sockets: addresses, listeners (opened, or passed by a service manager), dialling, options, the PROXY header.
 //!
 //! Mechanism without rules: everything here takes numbers and addresses and returns values; the
 //! session decides and counts.
@@ -8,6 +8,7 @@ pub mod dial;
 mod fence;
 pub mod linger;
 pub mod listener;
+pub mod passed;
 pub mod preface;
 pub mod proxy_protocol;
 pub mod resolve;
@@ -18,6 +19,7 @@ pub use addr::{Endpoints, Fence, Host, ProxyVersion, SourceKey, Target};
 pub use dial::{DialError, DialOptions, Dialed, dial};
 pub use linger::{farewell, farewell_in_passing};
 pub use listener::{AcceptPause, Accepted, ListenError, Listener};
+pub use passed::{Passed, PassedError};
 pub use preface::{HelloMemory, MemoryPermit, Preface};
 pub use proxy_protocol::{ProxyHeader, Trusted};
 pub use resolve::{ResolveClient, ResolveError, Resolver, ResolverFiles};

@@ -4,13 +4,15 @@
 //! hears the signals. Workers only move bytes.
 
 mod control;
+mod listeners;
 
 pub use control::{Control, NoVerdict, VERDICT_WITHIN};
+pub use listeners::{ActivationError, STORED};
 
-use crate::config::{FileSet, Loaded, ProxyProtocol, Settings, Sources};
-use crate::net::listener::{self, ListenError};
+use crate::config::{FileSet, Loaded, Settings, Sources};
+use crate::net::Passed;
+use crate::net::listener::ListenError;
 use crate::net::preface::HelloMemory;
-use crate::net::proxy_protocol::Trusted;
 use crate::net::resolve::{ResolveClient, Resolver, ResolverFiles};
 use crate::permits::{self, Permits};
 use crate::reload::{self, Asked, Reloader};
@@ -18,9 +20,11 @@ use crate::shutdown::{self, Requests};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Counters, Pairs, Reloads, Totals};
 use crate::tunnel::{self, SpliceMode};
-use crate::worker::{self, Command, Door, Inbound, Shared, keepalive};
+use crate::worker::{self, Command, Door, Shared};
+use listeners::{Listeners, OpenError};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -34,6 +38,9 @@ pub enum StartError {
     /// A listener could not be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Sockets that were passed to this process are not those to listen on.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// A thread could not be started.
     #[error("cannot start a worker thread: {0}")]
     Thread(io::Error),
@@ -43,6 +50,15 @@ pub enum StartError {
     /// All workers have ended by themselves, as the log says.
     #[error("all workers have ended by themselves; the log says why")]
     WorkersGone,
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> StartError {
+        match error {
+            OpenError::Activation(error) => StartError::Activation(error),
+            OpenError::Listen(error) => StartError::Listen(error),
+        }
+    }
 }
 
 /// Reloads that the admin door may ask for at once.
@@ -63,10 +79,12 @@ pub struct Hub {
     reload: mpsc::Sender<Asked>,
     started: SystemTime,
     listing: Arc<Mutex<()>>,
+    /// Copies of the listening sockets that no socket unit keeps open.
+    own_sockets: Vec<OwnedFd>,
 }
 
 impl Hub {
-    /// Opens the listeners and starts the workers, each in the caller's tracing dispatcher.
+    /// Listens, on what was `passed` and what is missing of `listen`, and starts the workers, each in the caller's tracing dispatcher.
     /// `reload`: where a [`Control`] asks for a reload.
     ///
     /// # Errors
@@ -77,10 +95,16 @@ impl Hub {
         splice: SpliceMode,
         nofile: usize,
         reload: mpsc::Sender<Asked>,
+        passed: Vec<Passed>,
     ) -> Result<Hub, StartError> {
         let settings = &snapshot.settings;
         let workers = workers(settings);
-        let (mut sockets, inbounds) = listen(settings, workers)?;
+        let Listeners {
+            mut sockets,
+            inbounds,
+            own,
+            ..
+        } = Listeners::open(settings, workers, passed)?;
         let addresses: Vec<_> = inbounds.iter().map(|inbound| inbound.local).collect();
         let shared = Arc::new(Shared {
             permits: Permits::default(),
@@ -109,6 +133,7 @@ impl Hub {
             reload,
             started: SystemTime::now(),
             listing: Arc::default(),
+            own_sockets: own,
         };
         let (ready, told) = std::sync::mpsc::channel();
         for (index, commands) in orders.into_iter().enumerate() {
@@ -150,6 +175,12 @@ impl Hub {
     /// The addresses listened on, with their real ports, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Copies of the listening sockets that no socket unit keeps open, for somebody who will. As long
+    /// as one of them is open, connections wait in its queue whether or not anybody accepts.
+    pub fn take_own_sockets(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.own_sockets)
     }
 
     /// Puts a new generation into force; with `retire` tunnels that it no longer allows are closed.
@@ -231,7 +262,8 @@ impl Drop for Hub {
 }
 
 /// Runs the hub from `loaded` until `requests` ask it to stop, reloading as files change; this
-/// thread is its control thread. `ready` is told once, when the hub accepts.
+/// thread is its control thread. `passed`: sockets to listen on. `ready` is told once, when the hub
+/// accepts.
 ///
 /// # Errors
 /// [`StartError`]: before anything runs, or because nothing runs any more.
@@ -240,7 +272,8 @@ pub async fn run(
     loaded: Loaded,
     files: FileSet,
     mut requests: Requests,
-    ready: impl FnOnce(&Hub),
+    passed: Vec<Passed>,
+    ready: impl FnOnce(&mut Hub),
 ) -> Result<(), StartError> {
     let nofile = permits::raise_nofile();
     let Loaded {
@@ -265,12 +298,14 @@ pub async fn run(
         routes_file.display()
     );
     let (reload, mut asked) = mpsc::channel(RELOADS_ASKED);
-    let hub = Hub::start(&snapshot, resolve, splice, nofile, reload)?;
+    let mut hub = Hub::start(&snapshot, resolve, splice, nofile, reload, passed)?;
     hub.reloads().begin(files.loaded_hash());
     if snapshot.routes.is_empty() {
         warn!("no routes: every client is refused until sni.yaml has one");
     }
-    ready(&hub);
+    ready(&mut hub);
+    // Nobody else keeps them: they close with the workers'.
+    drop(hub.take_own_sockets());
     let mut reloader = Reloader::new(sources, files, snapshot);
     tokio::select! {
         () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload, &mut asked) => {}
@@ -318,31 +353,6 @@ fn tell_sums(settings: &Settings, nofile: usize, splice: SpliceMode) {
 fn workers(settings: &Settings) -> usize {
     let available = || std::thread::available_parallelism().map_or(1, Into::into);
     settings.workers.unwrap_or_else(available)
-}
-
-type Sockets = Vec<Vec<(std::net::TcpListener, Arc<Inbound>)>>;
-
-/// One socket per worker and address, all on one port per address.
-fn listen(
-    settings: &Settings,
-    workers: usize,
-) -> Result<(Sockets, Vec<Arc<Inbound>>), ListenError> {
-    let mut sockets: Sockets = (0..workers).map(|_| Vec::new()).collect();
-    let mut inbounds = Vec::new();
-    for spec in &settings.listen {
-        let group = listener::bind_per_worker(spec.address, workers, keepalive(settings))?;
-        let proxy = match spec.proxy_protocol {
-            ProxyProtocol::Required => Some(Arc::new(Trusted::new(spec.trusted.clone()))),
-            ProxyProtocol::Off => None,
-        };
-        let local = group[0].local_addr().unwrap_or(spec.address);
-        let inbound = Arc::new(Inbound { local, proxy });
-        for (sockets, socket) in sockets.iter_mut().zip(group) {
-            sockets.push((socket, Arc::clone(&inbound)));
-        }
-        inbounds.push(inbound);
-    }
-    Ok((sockets, inbounds))
 }
 
 /// Starts a worker on a thread of its own; `running` counts it until it has ended.

@@ -68,6 +68,7 @@ const DOORS: &[(&str, &str)] = &[
     ("rustix::pipe", "tunnel"),
     ("rustls", "demo pki terminate"),
     ("saphyr_parser", "config"),
+    ("sd_listen_fds", "net"),
     ("socket2", "net"),
     ("tar", "pki"),
     ("tokio_rustls", "demo terminate"),

@@ -127,9 +127,16 @@ fn start(upstream: SocketAddr, spring: impl Fn() + Send + Sync + 'static) -> InP
             .build()
             .unwrap();
         tracing::dispatcher::with_default(&dispatch, || {
-            let ready = |hub: &server::Hub| ready.send(hub.addresses()[0]).unwrap();
+            let ready = |hub: &mut server::Hub| ready.send(hub.addresses()[0]).unwrap();
             runtime
-                .block_on(server::run(sources, loaded, load.files, requests, ready))
+                .block_on(server::run(
+                    sources,
+                    loaded,
+                    load.files,
+                    requests,
+                    Vec::new(),
+                    ready,
+                ))
                 .unwrap();
         });
         drop(std::fs::remove_dir_all(folder));

@@ -91,6 +91,7 @@ fn every_key_of_hub_yaml_is_written_with_its_default() {
     let unset = [
         "connect_ports",
         "listen.address",
+        "listen.name",
         "listen.proxy_protocol",
         "listen.trusted",
         "admin_token_file",

@@ -2,7 +2,9 @@
 
 use super::bounded;
 use snihub::net::{ListenError, Listener, listener};
+use socket2::{Domain, Type};
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use tokio::net::TcpStream;
@@ -86,8 +88,17 @@ async fn a_socket_handed_over_is_checked_and_made_ready() {
 
     let connected = std::net::TcpStream::connect(listener.local_addr()).unwrap();
     let datagram = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    for other in [OwnedFd::from(connected), OwnedFd::from(datagram)] {
+    let (unix, _other_end) = std::os::unix::net::UnixStream::pair().unwrap();
+    let unbound = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    for (other, what) in [
+        (OwnedFd::from(connected), "a connection that stands"),
+        (OwnedFd::from(datagram), "a UDP socket"),
+        (OwnedFd::from(unix), "a unix socket"),
+        (OwnedFd::from(unbound), "does not listen"),
+        (OwnedFd::from(File::open("/dev/null").unwrap()), "no socket"),
+    ] {
         let error = listener::adopt(other, None).unwrap_err();
-        assert!(matches!(error, ListenError::NotListening(_)), "{error}");
+        assert!(matches!(error, ListenError::Unfit(_)), "{error}");
+        assert!(error.to_string().contains(what), "{error}");
     }
 }

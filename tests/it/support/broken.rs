@@ -95,6 +95,18 @@ const HUB: &[Row] = &[
         "0.0.0.0:443 takes every address; remove 10.0.0.1:443",
     ),
     (
+        b"listen:\n- {address: 443, name: \"a:b\"}\n",
+        (2, 24),
+        "name",
+        "\"a:b\" is not a name of sockets (FileDescriptorName= of a socket unit)",
+    ),
+    (
+        b"listen:\n- {address: 443, name: a}\n- {address: 444, name: a}\n",
+        (3, 3),
+        "name",
+        "two items have the name \"a\"",
+    ),
+    (
         b"listen:\n- address: :443\n  proxy_protocol: required\n",
         (3, 19),
         "proxy_protocol",
