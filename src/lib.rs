@@ -50,6 +50,7 @@
 //! | [`telemetry`] | records, counters, log | values of the above |
 //! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
 //! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
+//! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API; and the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
@@ -72,6 +73,7 @@ pub mod refusal;
 pub mod reload;
 pub mod route;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod shutdown;
 pub mod snapshot;

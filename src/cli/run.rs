@@ -6,6 +6,7 @@ use crate::admin::{AdminError, Doors};
 use crate::config::{self, AccessLog, Load, Severity, Sources};
 use crate::net::{ListenError, passed};
 use crate::server::{self, ActivationError, StartError};
+use crate::service::Manager;
 use crate::shutdown::Requests;
 use crate::telemetry;
 use std::io::ErrorKind;
@@ -72,15 +73,24 @@ pub(super) fn run(args: Args) -> Exit {
         Err(error) => return exit::system("cannot start", &error),
     };
     runtime.block_on(async {
-        let requests = match Requests::from_signals() {
+        let mut requests = match Requests::from_signals() {
             Ok(requests) => requests,
             Err(error) => return exit::system("cannot install signal handlers", &error),
         };
+        let manager = Manager::from_env();
+        if let Some(manager) = &manager {
+            requests.stop = manager.before_stopping(requests.stop);
+        }
         // Open until the hub has ended: how it drains is asked, too.
         let mut serving = None;
-        let serve = |hub: &mut server::Hub| match doors.serve(hub.control()) {
-            Ok(served) => serving = Some(served),
-            Err(error) => error!("the hub runs without its doors: {error}"),
+        let serve = |hub: &mut server::Hub| {
+            match doors.serve(hub.control()) {
+                Ok(served) => serving = Some(served),
+                Err(error) => error!("the hub runs without its doors: {error}"),
+            }
+            if let Some(manager) = &manager {
+                manager.serve(hub.control(), hub.take_own_sockets());
+            }
         };
         let outcome = server::run(sources, loaded, files, requests, passed, serve).await;
         drop(serving);

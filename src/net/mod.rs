@@ -1,4 +1,5 @@
-//! Sockets: addresses, listeners (opened, or passed by a service manager), dialling, options, the PROXY header.
+//! Sockets: addresses, listeners (opened, or passed by a service manager, who is told of it), dialling,
+//! options, the PROXY header.
 //!
 //! Mechanism without rules: everything here takes numbers and addresses and returns values; the
 //! session decides and counts.
@@ -12,6 +13,7 @@ pub mod passed;
 pub mod preface;
 pub mod proxy_protocol;
 pub mod resolve;
+pub mod sd_notify;
 pub mod sockopt;
 pub mod unix;
 
@@ -23,4 +25,5 @@ pub use passed::{Passed, PassedError};
 pub use preface::{HelloMemory, MemoryPermit, Preface};
 pub use proxy_protocol::{ProxyHeader, Trusted};
 pub use resolve::{ResolveClient, ResolveError, Resolver, ResolverFiles};
+pub use sd_notify::NotifySocket;
 pub use sockopt::Keepalive;

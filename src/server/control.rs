@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::warn;
+use tracing::{error, warn};
 
 /// A worker that takes longer to answer than this is left out, and the log says so.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -130,18 +130,54 @@ impl Control {
         self.ask(drain).await.into_iter().sum()
     }
 
-    /// Asks all workers at once; those that have ended say nothing.
+    /// Waits until every worker has answered; told in the log each time another `patience` is over.
+    /// Does not come back if one hangs, or has ended although the hub goes on.
+    pub async fn all_answer(&self, patience: Duration) {
+        let asked = self.put(Question::Alive);
+        for (worker, mut answer) in asked.into_iter().enumerate() {
+            loop {
+                match timeout(patience, &mut answer).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(_)) if self.is_draining() => break,
+                    Ok(Err(_)) => {
+                        error!(
+                            worker,
+                            "has ended by itself, and the hub goes on without it"
+                        );
+                        return std::future::pending().await;
+                    }
+                    Err(_) => warn!(
+                        worker,
+                        "does not answer: the service manager's watchdog will end the hub unless it does"
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Waits until every worker has ended, told to or not.
+    pub async fn ended(&self) {
+        // An error is a hub that is gone.
+        let _ = self.running.clone().wait_for(|running| *running == 0).await;
+    }
+
+    /// Asks all workers at once. An answer that fails is of one that has ended.
+    fn put<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Question,
+    ) -> Vec<oneshot::Receiver<T>> {
+        let ask = |door: &Door| {
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Ask(Box::new(question(reply)));
+            drop(door.commands.send(command));
+            answer
+        };
+        self.doors.iter().map(ask).collect()
+    }
+
+    /// The answers of all workers that are in time; those that have ended say nothing.
     async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Vec<T> {
-        let asked: Vec<_> = self
-            .doors
-            .iter()
-            .map(|door| {
-                let (reply, answer) = oneshot::channel();
-                let command = Command::Ask(Box::new(question(reply)));
-                drop(door.commands.send(command));
-                answer
-            })
-            .collect();
+        let asked = self.put(question);
         let deadline = Instant::now() + PATIENCE;
         let mut answers = Vec::with_capacity(asked.len());
         for (worker, answer) in asked.into_iter().enumerate() {

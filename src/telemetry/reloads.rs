@@ -1,7 +1,7 @@
 //! What became of the reloads so far.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 
 /// What a reload came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,9 @@ impl ReloadResult {
     }
 }
 
-/// Written by the control thread, read by the admin door.
+/// Written by the control thread, read by the admin door and by what tells the service manager.
 #[derive(Debug, Default)]
-pub struct Reloads(Mutex<Reloaded>);
+pub struct Reloads(watch::Sender<Reloaded>);
 
 /// A copy of [`Reloads`].
 #[derive(Debug, Clone, Default)]
@@ -63,25 +63,27 @@ pub struct LastReload {
 impl Reloads {
     /// The files that the start has put into force.
     pub fn begin(&self, hash: u64) {
-        self.lock().hash = hash;
+        self.0.send_modify(|reloaded| reloaded.hash = hash);
     }
 
     /// One more.
     pub fn note(&self, last: LastReload, hash: u64) {
-        let mut reloaded = self.lock();
-        reloaded.results[last.result as usize] += 1;
-        if last.result != ReloadResult::Refused {
-            reloaded.hash = hash;
-        }
-        reloaded.last = Some(last);
+        self.0.send_modify(|reloaded| {
+            reloaded.results[last.result as usize] += 1;
+            if last.result != ReloadResult::Refused {
+                reloaded.hash = hash;
+            }
+            reloaded.last = Some(last);
+        });
     }
 
     /// How they stand.
     pub fn get(&self) -> Reloaded {
-        self.lock().clone()
+        self.0.borrow().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reloaded> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Each of them from now on.
+    pub fn watch(&self) -> watch::Receiver<Reloaded> {
+        self.0.subscribe()
     }
 }

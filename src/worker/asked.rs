@@ -1,4 +1,4 @@
-//! What the admin door asks of a worker: answered beside the tunnels, in slices.
+//! What the admin door and the watchdog ask of a worker: answered beside the tunnels, in slices.
 
 use super::Worker;
 use super::closing;
@@ -19,6 +19,8 @@ const SLICE: usize = 64;
 /// that ends.
 #[derive(Debug)]
 pub enum Question {
+    /// Whether its runtime turns.
+    Alive(oneshot::Sender<()>),
     /// Which tunnels stand.
     Tunnels(oneshot::Sender<Vec<Tunnel>>),
     /// End this session; whether it was here.
@@ -52,6 +54,7 @@ impl Worker {
     /// Answers; nobody may be there to hear it any more.
     pub(super) fn answer(self: &Rc<Self>, question: Question) {
         match question {
+            Question::Alive(reply) => drop(reply.send(())),
             Question::Tunnels(reply) => {
                 let worker = Rc::clone(self);
                 spawn_local(async move { worker.list(reply).await });

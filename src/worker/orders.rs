@@ -62,7 +62,7 @@ pub enum Command {
     Adopt(Box<Arrival>),
     /// A fat tunnel of a worker that has more of them.
     Settle(Box<Mover>),
-    /// Something that the admin door wants to know or have done.
+    /// Something that the admin door or the watchdog wants to know, or have done.
     Ask(Box<Question>),
     /// Stop accepting, close what stands evenly over this time, then end.
     Drain(Duration),

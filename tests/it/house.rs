@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "server",
         "config net peek permits reload route shutdown snapshot telemetry tunnel worker",
     ),
+    ("service", "net server telemetry"),
     (
         "session",
         "net peek permits route snapshot telemetry tunnel worker",

@@ -27,6 +27,7 @@ mod net;
 mod outcomes;
 mod pki;
 mod reload;
+mod service;
 mod shutdown;
 mod soak;
 mod tunnel;

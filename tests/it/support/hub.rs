@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +44,10 @@ pub(crate) struct Options {
     pub(crate) admin: Option<&'static str>,
     /// Files in its folder besides, and what is in them.
     pub(crate) files: Vec<(String, String)>,
+    /// NOTIFY_SOCKET.
+    pub(crate) notify: Option<String>,
+    /// A socket that it gets as a service manager passes one, and its name.
+    pub(crate) passed: Option<(Arc<OwnedFd>, &'static str)>,
 }
 
 impl Options {
@@ -84,6 +89,19 @@ impl Options {
         self
     }
 
+    /// The same with this socket as its only one, passed by this name.
+    pub(crate) fn passed(mut self, socket: impl AsFd, name: &'static str) -> Options {
+        let socket = socket.as_fd().try_clone_to_owned().unwrap();
+        self.passed = Some((Arc::new(socket), name));
+        self.listen_of_file()
+    }
+
+    /// The same, telling a service manager.
+    pub(crate) fn notify(mut self, address: impl Into<String>) -> Options {
+        self.notify = Some(address.into());
+        self
+    }
+
     /// The same with so many descriptors at most.
     pub(crate) fn nofile(mut self, most: u32) -> Options {
         self.nofile = Some(most);
@@ -111,11 +129,16 @@ impl Hub {
             fs::write(folder.join(name), content).unwrap();
         }
         fs::write(folder.join("hub.yaml"), settings).unwrap();
-        let mut command = match (options.nofile, options.hosts) {
-            (None, None) => Command::new(env!("CARGO_BIN_EXE_snihub")),
-            (Some(most), _) => limited(most),
-            (None, Some(hosts)) => with_hosts(&hosts),
+        let mut command = match (options.nofile, options.hosts, &options.passed) {
+            (None, None, None) => Command::new(env!("CARGO_BIN_EXE_snihub")),
+            (None, None, Some(_)) => activated("1"),
+            (Some(most), ..) => limited(most),
+            (None, Some(hosts), _) => with_hosts(&hosts),
         };
+        command.env_remove("NOTIFY_SOCKET");
+        if let Some(address) = &options.notify {
+            command.env("NOTIFY_SOCKET", address);
+        }
         command
             .arg("run")
             .arg("--config")
@@ -129,6 +152,10 @@ impl Hub {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some((socket, name)) = &options.passed {
+            command.stdin(socket.try_clone().unwrap());
+            command.env("LISTEN_FDNAMES", name);
+        }
         let mut child = command.spawn().unwrap();
         let log = Arc::<Log>::default();
         log.gather(child.stdout.take().unwrap());
@@ -305,6 +332,17 @@ fn limited(nofile: u32) -> Command {
     command
         .arg("-c")
         .arg(format!("ulimit -n {nofile} && exec \"$0\" \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_snihub"));
+    command
+}
+
+/// The binary as a service manager starts it, with its stdin as descriptor 3; the shell becomes it:
+/// the pid stays. `listen_fds`: the value of LISTEN_FDS.
+pub(crate) fn activated(listen_fds: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(
+        "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS={listen_fds} exec \"$0\" \"$@\""
+    ));
     command.arg(env!("CARGO_BIN_EXE_snihub"));
     command
 }

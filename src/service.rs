@@ -1,0 +1,244 @@
+//! What a service manager hears of the hub: ready, how it does, that its workers answer, the end.
+//!
+//! Nothing of it waits for the manager, and nothing fails with it: a hub that cannot tell goes on,
+//! and its log says so. A reload is told in the status alone, not as `RELOADING=1`: the old
+//! configuration serves until the new one is in force, and `ExecReload=snihub reload` has the
+//! verdict as its exit code, which neither a signal nor systemd's `notify-reload` can have.
+
+use crate::net::NotifySocket;
+use crate::net::sd_notify::{self, MAX_DESCRIPTORS};
+use crate::server::{Control, STORED};
+use crate::telemetry::ReloadResult;
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tracing::warn;
+
+/// How often the status is looked at, and told if it is another.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// While a drain goes on the hub asks for so much more time, as often as it looks at the status: the
+/// manager's TimeoutStopSec need not know `drain`. It does not once `drain` is over: then a hub that
+/// has not ended hangs, and is ended.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Between two attempts to tell a manager that is behind.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long the end waits for the manager to let go of the sockets that it has stored.
+const LET_GO_WITHIN: Duration = Duration::from_secs(1);
+/// Characters of the reason why a reload was refused.
+const REASON: usize = 200;
+
+/// The service manager.
+#[derive(Debug)]
+pub struct Manager {
+    socket: NotifySocket,
+    /// How often it wants a sign of life, at least.
+    watchdog: Option<Duration>,
+    stored: AtomicBool,
+    told_trouble: AtomicBool,
+}
+
+impl Manager {
+    /// The one of `NOTIFY_SOCKET`, if there is one that can be told.
+    pub fn from_env() -> Option<Arc<Manager>> {
+        match NotifySocket::from_env() {
+            Ok(socket) => Some(Manager::new(socket?, sd_notify::watchdog())),
+            Err(error) => {
+                warn!("NOTIFY_SOCKET: {error}: the service manager is told nothing");
+                None
+            }
+        }
+    }
+
+    /// One that is told through `socket`.
+    pub fn new(socket: NotifySocket, watchdog: Option<Duration>) -> Arc<Manager> {
+        Arc::new(Manager {
+            socket,
+            watchdog,
+            stored: AtomicBool::new(false),
+            told_trouble: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells it that the hub is ready, and how it does until it has ended; gives it `sockets` to
+    /// keep for the next process, should this one fail. To be called in the runtime of the control
+    /// thread, so that it is told nothing by a hub whose control thread hangs.
+    pub fn serve(self: &Arc<Self>, control: Control, sockets: Vec<OwnedFd>) -> JoinHandle<()> {
+        let manager = Arc::clone(self);
+        tokio::spawn(async move {
+            let status = status(&control);
+            manager.tell(&format!("READY=1\nSTATUS={status}\n")).await;
+            manager.store(sockets).await;
+            tokio::select! {
+                () = manager.keep_informed(&control, status) => {}
+                () = manager.keep_calm(&control) => {}
+            }
+        })
+    }
+
+    /// `stop`, after the manager has been told that the hub ends, and has let go of the stored
+    /// sockets: as long as it holds one, clients that come would wait for nobody.
+    pub fn before_stopping(self: &Arc<Self>, mut stop: mpsc::Receiver<()>) -> mpsc::Receiver<()> {
+        let (forward, forwarded) = mpsc::channel(2);
+        let manager = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut told = false;
+            while let Some(()) = stop.recv().await {
+                if !told {
+                    told = true;
+                    let more = more_time();
+                    manager
+                        .tell(&format!("STOPPING=1\nSTATUS=draining\n{more}"))
+                        .await;
+                    manager.let_go().await;
+                }
+                // A full queue is asked already.
+                let _ = forward.try_send(());
+            }
+        });
+        forwarded
+    }
+
+    async fn keep_informed(&self, control: &Control, mut told: String) {
+        let mut clock = interval(STATUS_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reloads = control.reloads().watch();
+        let mut draining_since = None;
+        loop {
+            tokio::select! {
+                () = control.ended() => return,
+                _ = clock.tick() => {}
+                Ok(()) = reloads.changed() => {}
+            }
+            let mut news = String::new();
+            let now = status(control);
+            if now != told {
+                // Writing to a String does not fail.
+                let _ = writeln!(news, "STATUS={now}");
+                told = now;
+            }
+            if control.is_draining() {
+                let since = *draining_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < control.snapshot().settings.drain {
+                    news.push_str(&more_time());
+                }
+            }
+            if !news.is_empty() {
+                self.tell(&news).await;
+            }
+        }
+    }
+
+    /// A sign of life at half the time that the manager allows, each after every worker has
+    /// answered: one that hangs keeps it away.
+    async fn keep_calm(&self, control: &Control) {
+        let Some(watchdog) = self.watchdog else {
+            return std::future::pending().await;
+        };
+        let half = (watchdog / 2).max(Duration::from_micros(1));
+        let mut clock = interval(half);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            clock.tick().await;
+            control.all_answer(half).await;
+            self.tell("WATCHDOG=1\n").await;
+        }
+    }
+
+    /// Has `sockets` kept, and none of an earlier process: a manager that stores nothing
+    /// (FileDescriptorStoreMax=0) ignores it.
+    async fn store(&self, sockets: Vec<OwnedFd>) {
+        if sockets.is_empty() {
+            return;
+        }
+        self.stored.store(true, Relaxed);
+        self.tell(&removal()).await;
+        let descriptors: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        let state = format!("FDSTORE=1\nFDNAME={STORED}\n");
+        for some in descriptors.chunks(MAX_DESCRIPTORS) {
+            self.send(&state, some).await;
+        }
+    }
+
+    async fn let_go(&self) {
+        if !self.stored.load(Relaxed) {
+            return;
+        }
+        self.tell(&removal()).await;
+        // The manager closes the other end when it has done all that was said before
+        // (sd_notify_barrier(3)).
+        let Ok((mut ours, theirs)) = UnixStream::pair() else {
+            return;
+        };
+        self.send("BARRIER=1", &[theirs.as_fd()]).await;
+        drop(theirs);
+        // A manager that does not answer is not waited for.
+        drop(timeout(LET_GO_WITHIN, ours.read_u8()).await);
+    }
+
+    async fn tell(&self, state: &str) {
+        self.send(state, &[]).await;
+    }
+
+    async fn send(&self, state: &str, descriptors: &[std::os::fd::BorrowedFd<'_>]) {
+        loop {
+            match self.socket.send(state, descriptors) {
+                Ok(()) => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => sleep(RETRY).await,
+                Err(error) => {
+                    if !self.told_trouble.swap(true, Relaxed) {
+                        warn!("the service manager cannot be told (NOTIFY_SOCKET): {error}");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn more_time() -> String {
+    format!("EXTEND_TIMEOUT_USEC={}\n", STOP_WITHIN.as_micros())
+}
+
+fn removal() -> String {
+    format!("FDSTOREREMOVE=1\nFDNAME={STORED}\n")
+}
+
+/// One line for `systemctl status`.
+fn status(control: &Control) -> String {
+    let snapshot = control.snapshot();
+    let mut line = String::new();
+    if control.is_draining() {
+        line.push_str("draining: ");
+    }
+    let tunnels = counted(control.totals().open(), "tunnel");
+    let routes = counted(snapshot.routes.len() as u64, "route");
+    let generation = snapshot.generation;
+    // Writing to a String does not fail.
+    let _ = write!(line, "{tunnels}, {routes}, generation {generation}");
+    if let Some(last) = control.reloads().get().last
+        && last.result == ReloadResult::Refused
+    {
+        let _ = write!(line, "; last reload refused");
+        let reason = last.problems.first().map_or("", String::as_str);
+        for (n, c) in reason.chars().take(REASON).enumerate() {
+            if n == 0 {
+                line.push_str(": ");
+            }
+            line.push(if c.is_control() { ' ' } else { c });
+        }
+    }
+    line
+}
+
+fn counted(n: u64, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
