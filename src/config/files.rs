@@ -26,6 +26,8 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug, Default, Clone)]
 pub struct FileSet {
     files: Vec<Watched>,
+    /// A file, and what is read in its place.
+    instead: Option<(PathBuf, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,9 +87,20 @@ impl FileSet {
         FileSet::default()
     }
 
+    /// An empty set that reads `bytes` in the place of the file at `path`.
+    pub(super) fn instead(path: &Path, bytes: &[u8]) -> FileSet {
+        FileSet {
+            instead: Some((path.to_owned(), bytes.to_owned())),
+            ..FileSet::default()
+        }
+    }
+
     /// Reads a regular file of at most `bound` bytes and remembers it, whatever the outcome: that
     /// it is absent, or unreadable, is a version too. Never blocks on a FIFO or device.
     pub fn read(&mut self, path: &Path, bound: u64) -> Result<Vec<u8>, ReadError> {
+        if let Some((_, bytes)) = self.instead.as_ref().filter(|(of, _)| of == path) {
+            return Ok(bytes.clone());
+        }
         let outcome = read_regular(path, bound);
         let (stat, hash) = match &outcome {
             Ok((stat, bytes)) => (Some(*stat), hash_of(Some(bytes))),

@@ -83,17 +83,31 @@ pub fn admin_socket(config: Option<&Path>) -> Result<Option<PathBuf>, ReadError>
 
 /// [`load`] with another directory in the place of [`HOME`].
 pub fn load_from(sources: &Sources, home: &Path) -> Load {
-    let mut loading = Loading::default();
-    let mut hub = loading.hub(sources, home);
-    loading.listen(&sources.listen, &mut hub.settings);
-    loading.admin(sources.admin.as_deref(), &mut hub.settings);
-    let written = sources.routes.as_deref().or(hub.routes.as_deref());
-    let taken = match (written, &sources.config) {
-        // The file that would say where they are has not been read: nothing is said of others.
-        (None, Some(_)) if hub.unread => None,
-        (written, _) => loading.routes(written.unwrap_or(home), &hub.settings),
+    Loading::default().run(sources, home)
+}
+
+/// [`load`] with `text` in the place of what the file at `path` holds: what a change would come to.
+pub fn load_instead(sources: &Sources, path: &Path, text: &str) -> Load {
+    let files = FileSet::instead(path, text.as_bytes());
+    let loading = Loading {
+        files,
+        ..Loading::default()
     };
-    loading.finish(hub.settings, taken)
+    loading.run(sources, Path::new(HOME))
+}
+
+/// Where the routes file is, or would be looked for first if there is none; [`load`] says which was
+/// taken where there is a choice. `None`: the hub.yaml that would say it cannot be read.
+pub fn routes_place(sources: &Sources) -> Option<PathBuf> {
+    let hub = Loading::default().hub(sources, Path::new(HOME));
+    let path = match sources.routes.as_ref().or(hub.routes.as_ref()) {
+        None if hub.unread && sources.config.is_some() => return None,
+        written => written.map_or(Path::new(HOME), PathBuf::as_path),
+    };
+    Some(match path.is_dir() {
+        true => path.join(NAMES[0]),
+        false => path.to_owned(),
+    })
 }
 
 /// Why a reload from `old` to `new` needs `reload.allow_shrink`: nothing would be left, or more
@@ -125,6 +139,19 @@ struct Taken {
 }
 
 impl Loading {
+    fn run(mut self, sources: &Sources, home: &Path) -> Load {
+        let mut hub = self.hub(sources, home);
+        self.listen(&sources.listen, &mut hub.settings);
+        self.admin(sources.admin.as_deref(), &mut hub.settings);
+        let written = sources.routes.as_deref().or(hub.routes.as_deref());
+        let taken = match (written, &sources.config) {
+            // The file that would say where they are has not been read: nothing is said of others.
+            (None, Some(_)) if hub.unread => None,
+            (written, _) => self.routes(written.unwrap_or(home), &hub.settings),
+        };
+        self.finish(hub.settings, taken)
+    }
+
     fn hub(&mut self, sources: &Sources, home: &Path) -> HubYaml {
         let default = home.join("hub.yaml");
         let path = sources.config.as_deref().unwrap_or(&default);

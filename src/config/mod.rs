@@ -8,6 +8,7 @@
 
 mod admin_keys;
 mod directives;
+pub mod edit;
 mod effects;
 mod files;
 mod hub_yaml;
@@ -25,7 +26,9 @@ mod value;
 mod yaml;
 
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
-pub use load::{HOME, Load, Loaded, Sources, admin_socket, load, load_from, shrink};
+pub use load::{
+    HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,
+};
 pub use problem::{Excerpt, MAX_SHOWN, Problem, Severity};
 pub use settings::{
     ADMIN_SOCKET, AccessLog, Keepalive, Limits, ListenSpec, Metrics, OnRouteRemoved, ProxyProtocol,
