@@ -90,7 +90,7 @@ pub enum Uses {
 }
 
 /// One file of a layout.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct FileSpec {
     /// Its name.
     pub name: &'static str,

@@ -32,7 +32,7 @@ pub use folder::{
 pub use layout::{Content, FileSpec, Layout, LeafSpec, Spec, Subject, Uses};
 pub use moment::{DAY, Moment};
 pub use name::{Name, NameFault};
-pub use output::Form;
+pub use output::{Form, secret};
 pub use request::{MOST_BYTES as MOST_REQUEST_BYTES, Request};
 pub use serial::Serial;
 pub use show::{MOST_BYTES as MOST_SHOWN_BYTES, describe};

@@ -85,7 +85,8 @@ impl Form {
             Form::Files => Rendered::Folder(bundle.files.iter().map(OutFile::of).collect()),
             Form::Secret { namespace, .. } => {
                 let name = self.secret_name(bundle.layout).unwrap_or_default();
-                Rendered::File(secret(bundle, name, namespace.as_deref())?)
+                let files = bundle.files.iter().map(|file| (file.name, &*file.text));
+                Rendered::File(secret(files, name, namespace.as_deref())?.into_bytes())
             }
             Form::Tar => Rendered::File(tar(bundle)?),
         })
@@ -109,7 +110,7 @@ struct Manifest<'m> {
     kind: &'static str,
     metadata: Metadata<'m>,
     r#type: &'static str,
-    data: BTreeMap<&'static str, String>,
+    data: BTreeMap<&'m str, String>,
 }
 
 #[derive(Serialize)]
@@ -119,21 +120,26 @@ struct Metadata<'m> {
     namespace: Option<&'m str>,
 }
 
-fn secret(bundle: &Bundle, name: &str, namespace: Option<&str>) -> Result<Vec<u8>, PkiError> {
-    let data = bundle.files.iter();
+/// The manifest of a Kubernetes Secret with these files, by name and text.
+///
+/// # Errors
+/// [`PkiError::Crypto`].
+pub fn secret<'f>(
+    files: impl Iterator<Item = (&'f str, &'f str)>,
+    name: &'f str,
+    namespace: Option<&'f str>,
+) -> Result<String, PkiError> {
     let manifest = Manifest {
         api_version: "v1",
         kind: "Secret",
         metadata: Metadata { name, namespace },
         r#type: "Opaque",
-        data: data
-            .map(|file| (file.name, pem::base64(file.text.as_bytes())))
+        data: files
+            .map(|(name, text)| (name, pem::base64(text.as_bytes())))
             .collect(),
     };
     let text = serde_yaml::to_string(&manifest);
-    Ok(text
-        .map_err(|e| PkiError::Crypto(e.to_string()))?
-        .into_bytes())
+    text.map_err(|e| PkiError::Crypto(e.to_string()))
 }
 
 fn tar(bundle: &Bundle) -> Result<Vec<u8>, PkiError> {

@@ -98,6 +98,11 @@ impl Request {
         &self.key
     }
 
+    /// Whether the certificate is for this request's key.
+    pub fn is_for(&self, certificate: &str) -> bool {
+        key_of(certificate).is_ok_and(|key| key.der_bytes() == self.key.der_bytes())
+    }
+
     /// The names to certify when nobody says them: those it asks for, if all are one party's and that
     /// party is of `domain`. Its party is the first name's label below the domain.
     ///

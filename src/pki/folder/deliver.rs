@@ -164,8 +164,8 @@ impl Locked {
 }
 
 impl Folder {
-    /// None for the caller's writer.
-    pub(super) fn place_of(&self, issue: &Issue) -> Option<PathBuf> {
+    /// Where an issue was written to; none for the caller's writer.
+    pub fn place_of(&self, issue: &Issue) -> Option<PathBuf> {
         match &issue.to {
             To::Writer => None,
             To::Path(path) => Some(path.clone()),
