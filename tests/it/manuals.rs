@@ -222,9 +222,13 @@ fn the_readme_leads_to_the_list_of_differences() {
     }
 }
 
-/// A file of the interop suite's settings, for one party.
+/// A file of the interop suite's settings, for one party: what a party is given, or the suite's own.
 fn interop(file: &str, values: &[(&str, &str)]) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/settings");
+    let folders = ["src/party/templates", "tests/interop/settings"];
+    let mut folders = folders
+        .map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+        .into_iter();
+    let folder = folders.find(|folder| folder.join(file).exists()).unwrap();
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
     values.iter().fold(text, |text, (key, value)| {
         let placeholder = format!("{{{key}}}");
@@ -250,16 +254,25 @@ fn the_readme_has_the_settings_that_the_interop_suite_runs() {
                 "broker.conf",
                 &[
                     ("party", "9999"),
+                    ("name", "9999.fate.org"),
                     ("address", "0.0.0.0"),
-                    ("certs", "/pulsar/certs"),
+                    ("certificate", "/pulsar/certs/broker.cert.pem"),
+                    ("key", "/pulsar/certs/broker.key-pk8.pem"),
+                    ("authority", "/pulsar/certs/ca.cert.pem"),
                 ],
             ),
         ),
         (
             "yaml",
-            interop("route_table.yaml", &[("party", "9999"), address, hub]),
+            interop(
+                "pulsar_route_table.yaml",
+                &[("party", "9999"), ("domain", "fate.org"), address, hub],
+            ),
         ),
-        ("json", interop("cluster.json", &[("peer", "10000"), hub])),
+        (
+            "json",
+            interop("cluster.json", &[("name", "10000.fate.org"), hub]),
+        ),
     ] {
         let block = format!("```{language}\n{text}```\n");
         assert!(README.contains(&block), "README.md lacks\n{block}");

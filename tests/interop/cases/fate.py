@@ -27,7 +27,7 @@ def fate(place):
 def start(place, star, role, party, peer):
     address = star.brokers[party].address
     table = place.state / f"route_table-{party}.yaml"
-    table.write_text(render("route_table.yaml", party=party, address=address, hub=f"{HUB_NAME}:443"))
+    table.write_text(render("pulsar_route_table.yaml", party=party, address=address, domain="fate.org", hub=f"{HUB_NAME}:443"))
     argv = [place.cache.python("fate"), PARTS / "fate_party.py", role, party, address, peer, "session1", table]
     argv.append(place.state / f"fate-{party}")
     return Process(f"FATE's {role} {party}", argv, place.logs / f"fate-{role}.log")

@@ -8,6 +8,8 @@ INTEROP = Path(__file__).resolve().parent.parent
 ROOT = INTEROP.parent.parent
 PARTS = INTEROP / "parts"
 SETTINGS = INTEROP / "settings"
+# What `snihub party add` gives a party: the suite runs the same lines.
+TEMPLATES = ROOT / "src/party/templates"
 # Shared with `cargo test`: becomes its arguments with splice(2) forbidden.
 UNDER_SECCOMP = ROOT / "tests/it/tunnel/under_seccomp.py"
 
@@ -19,10 +21,11 @@ def target():
     return Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
 
 
-def render(name, **values):
-    """A file of settings/ with its {placeholders} filled in. JSON and YAML have braces of their own,
+def render(file, **values):
+    """A file of TEMPLATES or SETTINGS with its {placeholders} filled in. JSON and YAML have braces of their own,
     so only those that are given are touched."""
-    text = (SETTINGS / name).read_text()
+    folder = TEMPLATES if (TEMPLATES / file).is_file() else SETTINGS
+    text = (folder / file).read_text()
     for key, value in values.items():
         text = text.replace("{" + key + "}", str(value))
     return text

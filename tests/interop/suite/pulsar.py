@@ -38,7 +38,11 @@ class Broker:
         self.log = logs / f"broker-{party}.log"
         self.process = None
         folder.mkdir(parents=True, exist_ok=True)
-        star = render("broker.conf", party=party, address=self.address, certs=certs)
+        name = f"{party}.fate.org"
+        star = render(
+            "broker.conf", party=party, name=name, address=self.address, certificate=certs / f"{name}.crt",
+            key=certs / f"{name}.key", authority=certs / "ca.pem",
+        )  # fmt: skip
         text = star + (SETTINGS / "standalone.conf").read_text() + settings
         (folder / "standalone.conf").write_text(text)
 
@@ -95,7 +99,7 @@ class Broker:
     def know(self, cluster, peer, proxy=f"{HUB_NAME}:443"):
         """The cluster entry by which this broker finds `peer`, as FATE's PulsarManager writes it.
         Without `proxy` it goes straight to the peer."""
-        entry = json.loads(render("cluster.json", peer=peer, hub=proxy))
+        entry = json.loads(render("cluster.json", name=f"{peer}.fate.org", hub=proxy))
         if not proxy:
             del entry["proxyServiceUrl"], entry["proxyProtocol"]
         self.put(f"clusters/{cluster}", entry, else_post=(f"clusters/{cluster}", entry))
