@@ -53,6 +53,7 @@
 //! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API; and the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
+//! | [`party`] | a party of the star: its route, its certificate, its bundle | `config`, `pki`, `admin` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
 //! | [`cli`] | clap; one file per command; decides nothing | everything |
 //!
@@ -66,6 +67,7 @@ pub mod config;
 pub mod demo;
 pub mod meter;
 pub mod net;
+pub mod party;
 pub mod peek;
 pub mod permits;
 pub mod pki;

@@ -33,40 +33,17 @@ impl Hub {
     }
 
     fn ask(&self, method: &str, path: &str, parameters: &[(&str, &str)]) -> Result<Reply, Exit> {
-        let socket = self.socket()?;
+        let socket = match socket(self.admin.as_deref(), self.config.as_deref())? {
+            Some(socket) => socket,
+            None => {
+                complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
+                return Err(Exit::Config);
+            }
+        };
         client::ask(&socket, method, path, parameters).map_err(|error| {
             complain(&format!("snihub: {}\n", printable(&error.to_string())));
-            match error {
-                ClientError::NotPermitted(_) => Exit::Permission,
-                ClientError::Refused(_) => Exit::No,
-                ClientError::NotRunning(_)
-                | ClientError::Old(_)
-                | ClientError::Unable(_)
-                | ClientError::Silent(_)
-                | ClientError::Broken { .. } => Exit::System,
-            }
+            exit_of(&error)
         })
-    }
-
-    fn socket(&self) -> Result<PathBuf, Exit> {
-        if let Some(named) = &self.admin {
-            return Ok(named.clone());
-        }
-        match config::admin_socket(self.config.as_deref()) {
-            Ok(Some(socket)) => Ok(socket),
-            Ok(None) => {
-                complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
-                Err(Exit::Config)
-            }
-            Err(error) => {
-                let file = self.config.as_deref().unwrap_or(Path::new(""));
-                complain(&format!("snihub: {} {error}\n", file.display()));
-                Err(match error.is_denied() {
-                    true => Exit::Permission,
-                    false => Exit::Config,
-                })
-            }
-        }
     }
 
     /// Prints an answer as it came, or as `text` has it.
@@ -94,6 +71,34 @@ impl Hub {
             Err(exit) => exit,
         }
     }
+}
+
+/// What a hub that was not asked, or declined, comes to.
+pub(super) fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::NotPermitted(_) => Exit::Permission,
+        ClientError::Refused(_) => Exit::No,
+        ClientError::NotRunning(_)
+        | ClientError::Old(_)
+        | ClientError::Unable(_)
+        | ClientError::Silent(_)
+        | ClientError::Broken { .. } => Exit::System,
+    }
+}
+
+/// The hub's admin socket: the one that is named, else that of hub.yaml; `None`: it is off there.
+pub(super) fn socket(named: Option<&Path>, config: Option<&Path>) -> Result<Option<PathBuf>, Exit> {
+    if let Some(named) = named {
+        return Ok(Some(named.to_owned()));
+    }
+    config::admin_socket(config).map_err(|error| {
+        let file = config.unwrap_or(Path::new(""));
+        complain(&format!("snihub: {} {error}\n", file.display()));
+        match error.is_denied() {
+            true => Exit::Permission,
+            false => Exit::Config,
+        }
+    })
 }
 
 /// A text of an answer; `-` where there is none.

@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod explain;
 mod hub;
+mod party;
 mod pki;
 mod refusals;
 mod routes;
@@ -40,6 +41,7 @@ enum Command {
     Explain(explain::Args),
     Demo(demo::Args),
     Pki(pki::Args),
+    Party(party::Args),
     Status(status::Args),
     Routes(routes::Args),
     Tunnels(tunnels::Args),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
             Command::Explain(args) => explain::run(args),
             Command::Demo(args) => demo::run(&args),
             Command::Pki(args) => pki::run(args),
+            Command::Party(args) => party::run(args),
             Command::Status(args) => status::run(&args),
             Command::Routes(args) => routes::run(&args),
             Command::Tunnels(args) => tunnels::run(&args),

@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("demo", "*"),
     ("meter", ""),
     ("net", ""),
+    ("party", "admin::client config pki route"),
     ("peek", "net"),
     ("permits", "net"),
     ("pki", ""),

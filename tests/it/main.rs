@@ -25,6 +25,7 @@ mod log_reader;
 mod manuals;
 mod net;
 mod outcomes;
+mod party;
 mod pki;
 mod reload;
 mod service;

@@ -3,12 +3,12 @@
 mod init;
 mod issue;
 mod list;
-mod passphrase;
-mod receipt;
+pub(super) mod passphrase;
+pub(super) mod receipt;
 mod renew;
 mod revoke;
 mod show;
-mod sign;
+pub(super) mod sign;
 
 use super::exit::{self, Exit};
 use crate::pki::{DAY, Fault, Folder, KeyKind, Layout, PkiError};
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args) -> Exit {
 }
 
 /// Why a command ended before it was done.
-enum Stop {
+pub(super) enum Stop {
     Pki(PkiError),
     /// An exit code and a text.
     Said(Exit, String),
@@ -100,7 +100,7 @@ impl Stop {
     }
 }
 
-fn exit_of(fault: Fault) -> Exit {
+pub(super) fn exit_of(fault: Fault) -> Exit {
     match fault {
         Fault::Usage => Exit::Usage,
         Fault::Refused => Exit::No,
@@ -112,14 +112,14 @@ fn exit_of(fault: Fault) -> Exit {
 
 /// Which authority.
 #[derive(Debug, ClapArgs)]
-struct Place {
+pub(super) struct Place {
     /// The authority's folder
     #[arg(long = "ca", value_name = "DIR", default_value = "pki")]
     folder: PathBuf,
 }
 
 impl Place {
-    fn open(&self) -> Result<Folder, Stop> {
+    pub(super) fn open(&self) -> Result<Folder, Stop> {
         // As it was given, so that the answer speaks of the same paths.
         Ok(Folder::open(&self.folder)?)
     }
@@ -127,14 +127,14 @@ impl Place {
 
 /// How long.
 #[derive(Debug, ClapArgs)]
-struct Lifetime {
+pub(super) struct Lifetime {
     /// Valid for so many days, but never longer than the authority
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = days())]
     days: u32,
 }
 
 impl Lifetime {
-    fn span(&self) -> Duration {
+    pub(super) fn span(&self) -> Duration {
         DAY * self.days
     }
 }

@@ -19,7 +19,7 @@ const MOST: usize = 1024;
 
 /// Where the passphrase comes from.
 #[derive(Debug, clap::Args)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// The passphrase of the authority's key is the first line of this file [default: the variable
     /// SNIHUB_PKI_PASSPHRASE, else asked for at the terminal]
     #[arg(long, value_name = "FILE")]
@@ -30,7 +30,7 @@ type Passphrase = Zeroizing<String>;
 
 impl Source {
     /// Opens the authority's key, asking for a passphrase if it needs one.
-    pub(super) fn unlock(&self, folder: &Folder) -> Result<Authority, Stop> {
+    pub(in crate::cli) fn unlock(&self, folder: &Folder) -> Result<Authority, Stop> {
         if !folder.is_sealed()? {
             return Ok(folder.authority(None)?);
         }

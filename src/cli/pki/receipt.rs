@@ -152,7 +152,7 @@ fn what(receipt: &Receipt, content: Content) -> String {
 }
 
 /// A word, and a text beside it in lines that fit a terminal.
-pub(super) fn paragraph(to: &mut String, word: &str, text: &str) {
+pub(in crate::cli) fn paragraph(to: &mut String, word: &str, text: &str) {
     let mut column = WIDTH;
     for (at, part) in text.split(' ').enumerate() {
         let length = part.chars().count();
@@ -171,7 +171,7 @@ pub(super) fn paragraph(to: &mut String, word: &str, text: &str) {
 }
 
 /// Below the working directory as people would type it.
-pub(super) fn shown(path: &Path) -> &Path {
+pub(in crate::cli) fn shown(path: &Path) -> &Path {
     let here = std::env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok())
         .unwrap_or(path)

@@ -72,7 +72,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     Ok(receipt::tell(&receipt, &notes))
 }
 
-fn read(path: &Path) -> Result<Request, Stop> {
+pub(in crate::cli) fn read(path: &Path) -> Result<Request, Stop> {
     let mut bytes = Vec::new();
     // One byte more tells what is too long.
     let most = MOST_REQUEST_BYTES as u64 + 1;

@@ -60,7 +60,7 @@ fn as_nobody(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// `program` as somebody who is not root: nobody if that is who we are, else ourselves.
-fn unprivileged(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     match rustix::process::geteuid().is_root() {
         true => as_nobody(program),
         false => Command::new(program),
@@ -83,10 +83,10 @@ fn ended(mut command: Command) -> Output {
 
 /// A folder that everyone may enter, with a copy of the binary: the target directory need not be
 /// such a place.
-struct OpenFolder(PathBuf);
+pub(crate) struct OpenFolder(PathBuf);
 
 impl OpenFolder {
-    fn new(what: &str) -> OpenFolder {
+    pub(crate) fn new(what: &str) -> OpenFolder {
         let name = format!("snihub-{what}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         // Left by a process of the same pid, long ago.
@@ -97,7 +97,7 @@ impl OpenFolder {
         OpenFolder(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -10,4 +10,4 @@ mod readers;
 mod readme;
 mod requests;
 mod revocation;
-mod rig;
+pub(crate) mod rig;

@@ -1,0 +1,281 @@
+//! `snihub party add`.
+
+use super::added::Added;
+use super::{Star, Stop, say};
+use crate::cli::Format;
+use crate::cli::exit::{Exit, answer};
+use crate::cli::pki::receipt::shown;
+use crate::cli::pki::{Lifetime, passphrase, sign};
+use crate::party::{
+    self, CERTIFICATES, Facts, Hub, LAYOUTS, Party, PartyError, Plan, Routes, Wish,
+};
+use crate::pki::{
+    Authority, Delivery, Folder, Form, Issue, Layout, Locked, Name, Order, Request, To,
+};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Adds a party: its route in sni.yaml, its certificate, and the folder that it is given. Said again,
+/// it completes what is missing and changes nothing else.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The party's number, or its full name
+    #[arg(value_name = "PARTY")]
+    party: String,
+    /// Where the hub finds its broker
+    #[arg(long, value_name = "HOST:PORT")]
+    route: String,
+    /// Completes a number to a name [default: the authority's]
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Where the parties find the hub [default: proxy.DOMAIN:443]
+    #[arg(long, value_name = "HOST:PORT")]
+    hub: Option<String>,
+    /// What it runs
+    #[arg(long, default_value = "pulsar", value_parser = layouts())]
+    layout: Layout,
+    /// Its certificate request, PEM or DER: its private key stays with it
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+    /// Where its connections come from, if that is not where it listens; more than once
+    #[arg(long, value_name = "CIDR")]
+    source: Vec<String>,
+    /// Who may call it [default: everybody]; more than once
+    #[arg(long, value_name = "CIDR")]
+    allow_from: Vec<String>,
+    /// Put the hub's name into its certificate: for C++ and Python clients straight through the hub.
+    /// It gives away that this party can pose as the hub
+    #[arg(long, conflicts_with = "csr")]
+    cpp_clients: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    lifetime: Lifetime,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
+    #[command(flatten)]
+    star: Star,
+}
+
+/// What the arguments come to, before anything is looked at that changes.
+struct Asked {
+    party: Party,
+    hub: Hub,
+    order: Order,
+    request: Option<Request>,
+    /// The hub's name in the certificate.
+    hub_name: Option<Name>,
+    bundle: PathBuf,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit, Stop> {
+    let folder = args.star.authority.open()?;
+    let asked = asked(&args, &folder)?;
+    let wish = Wish {
+        party: &asked.party,
+        route: &args.route,
+        sources: &args.source,
+        allow_from: &args.allow_from,
+    };
+    let sources = args.star.sources();
+    if args.dry_run {
+        let plan = party::add(&Routes::read(&sources)?, &wish)?;
+        return would(&args, &folder, &asked, plan);
+    }
+    // Before the locks: somebody may type for a while.
+    let authority = match standing(&folder, &asked)? {
+        Some(_) => None,
+        None => Some(args.passphrase.unlock(&folder)?),
+    };
+    let routes = Routes::lock(&sources)?;
+    let plan = party::add(&routes, &wish)?;
+    let prepared = plan.change.map(party::Change::prepare).transpose()?;
+    let mut locked = folder.lock()?;
+    let place = asked.bundle.join(CERTIFICATES);
+    // What a crash left undone is done by now.
+    let there = standing(locked.folder(), &asked)?.cloned();
+    let issued = there.is_none();
+    let issue = match there {
+        Some(issue) => issue,
+        None => {
+            let authority = match authority {
+                Some(authority) => authority,
+                None => args.passphrase.unlock(&folder)?,
+            };
+            issue(&mut locked, &authority, &asked, &place)?
+        }
+    };
+    let files = party::collect(locked.folder(), &issue, &place)?;
+    drop(locked);
+    let facts = Facts {
+        party: &asked.party,
+        hub: &asked.hub,
+        route: &args.route,
+        layout: args.layout,
+        files: &files,
+    };
+    let written = party::write(&asked.bundle, &party::files(&facts)?)?;
+    let changed = prepared.is_some();
+    let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
+    let path = routes.path.clone();
+    drop(routes);
+    let told = args
+        .star
+        .live(&asked.party.name, Some(&args.route), false)?;
+    let done = Added {
+        party: &asked.party,
+        hub_name: asked.hub_name.as_ref(),
+        route: &args.route,
+        bundle: &asked.bundle,
+        format: args.format,
+        issue: &issue,
+        issued,
+        written,
+        changed,
+        backup,
+        path,
+        notes: plan.notes,
+    };
+    Ok(done.tell(&told))
+}
+
+fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
+    let domain = args.domain.as_deref().or(folder.domain());
+    let party = Party::new(&args.party, domain)?;
+    let hub = match &args.hub {
+        Some(text) => Hub::parse(text)?,
+        None => Hub::parse(&format!("proxy.{}:443", party.domain))?,
+    };
+    if hub.host == party.name {
+        let text = format!(
+            "{} cannot be the hub and a party: say --hub HOST:PORT",
+            hub.host
+        );
+        return Err(PartyError::Usage(text).into());
+    }
+    if args.cpp_clients && args.layout != Layout::Pulsar {
+        let text = "--cpp-clients is for the layout pulsar alone".to_owned();
+        return Err(PartyError::Usage(text).into());
+    }
+    let hub_name = args.cpp_clients.then(|| Name::dns(&hub.host)).transpose()?;
+    let names: Vec<String> = [party.name.clone()]
+        .into_iter()
+        .chain(hub_name.as_ref().map(ToString::to_string))
+        .collect();
+    let request = args.csr.as_deref().map(sign::read).transpose()?;
+    let organization = match &request {
+        Some(request) => request.organization_by_policy(None)?,
+        None => None,
+    };
+    let order = Order::new(
+        args.layout,
+        &crate::pki::Wish {
+            names: &names,
+            organization: organization.as_deref(),
+            ..crate::pki::Wish::default()
+        },
+        args.lifetime.span(),
+    )?;
+    if let Some(request) = &request {
+        request.check_layout(args.layout)?;
+    }
+    Ok(Asked {
+        bundle: args.star.parties.join(&party.id),
+        party,
+        hub,
+        order,
+        request,
+        hub_name,
+    })
+}
+
+fn issue(
+    locked: &mut Locked,
+    authority: &Authority,
+    asked: &Asked,
+    place: &Path,
+) -> Result<Issue, Stop> {
+    locked.complete_list(authority)?;
+    let delivery = Delivery {
+        form: Form::Files,
+        to: To::Path(place.to_owned()),
+    };
+    let (order, mut nobody) = (&asked.order, std::io::sink());
+    let receipt = match &asked.request {
+        Some(request) => {
+            let said = (true, false);
+            locked.sign(authority, order, request, said, &delivery, &mut nobody)
+        }
+        None => {
+            let hub = asked.hub_name.as_ref();
+            locked.issue(authority, order, hub, &delivery, &mut nobody)
+        }
+    };
+    Ok(receipt?.issue)
+}
+
+/// The certificate that is there; one that is not what is asked for is an error.
+fn standing<'f>(folder: &'f Folder, asked: &Asked) -> Result<Option<&'f Issue>, Stop> {
+    let Some(issue) = party::standing(folder, &asked.order) else {
+        return Ok(None);
+    };
+    match party::differs(issue, &asked.order, asked.request.as_ref()) {
+        Some(why) => Err(PartyError::Refused(why).into()),
+        None => Ok(Some(issue)),
+    }
+}
+
+/// What `--dry-run` says.
+fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit, Stop> {
+    let there = standing(folder, asked)?.is_some();
+    let diff = plan
+        .change
+        .as_ref()
+        .map(party::Change::diff)
+        .unwrap_or_default();
+    let bundle = shown(&asked.bundle).display();
+    if args.format == Format::Json {
+        let body = json!({
+            "dry_run": true,
+            "party": asked.party.id,
+            "name": asked.party.name,
+            "diff": diff,
+            "certificate_issued": !there,
+            "bundle": asked.bundle,
+            "notes": plan.notes,
+        });
+        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+    }
+    let mut text = diff.clone();
+    if diff.is_empty() {
+        say(&mut text, "route", "is there already");
+    }
+    let name = &asked.party.name;
+    let certificate = match there {
+        true => format!("the one that {name} has stays"),
+        false => format!("one for {name} would be issued"),
+    };
+    say(&mut text, "cert", &certificate);
+    say(
+        &mut text,
+        "bundle",
+        &format!("{bundle} would be made, or completed"),
+    );
+    plan.notes
+        .iter()
+        .for_each(|note| say(&mut text, "note", note));
+    Ok(answer(&text, Exit::Ok))
+}
+
+fn layouts() -> impl TypedValueParser<Value = Layout> {
+    let values = LAYOUTS.map(|layout| {
+        let spec = layout.spec();
+        PossibleValue::new(spec.name).help(spec.about)
+    });
+    PossibleValuesParser::new(values).try_map(|name| Layout::named(&name).ok_or("not a layout"))
+}

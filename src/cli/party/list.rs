@@ -1,0 +1,120 @@
+//! `snihub party list`.
+
+use super::{Star, Stop};
+use crate::admin::client::ClientError;
+use crate::cli::Format;
+use crate::cli::columns::{Columns, bytes};
+use crate::cli::exit::{Exit, answer};
+use crate::cli::hub::{number, printable, rows};
+use crate::party::{self, Routes, Row};
+use crate::pki::{Folder, Standing};
+use serde_json::{Value, json};
+
+/// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    star: Star,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let routes = Routes::read(&args.star.sources())?;
+    let folder = args.star.folder();
+    let (counts, why) = counts(&args.star)?;
+    let parties: Vec<Value> = routes
+        .rows()
+        .map(|row| describe(&row, folder.as_ref(), counts.as_ref()))
+        .collect();
+    if args.format == Format::Json {
+        let body = json!({ "file": routes.path, "hub": why, "parties": parties });
+        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+    }
+    let headings = [
+        "party",
+        ">line",
+        "route",
+        ">days left",
+        ">open",
+        ">to it",
+        ">from it",
+    ];
+    let mut columns = Columns::new(&headings);
+    for party in &parties {
+        let count = |key: &str, show: fn(u64) -> String| match counts {
+            Some(_) => show(number(&party[key])),
+            None => "-".to_owned(),
+        };
+        columns.row(vec![
+            printable(party["name"].as_str().unwrap_or("-")),
+            party["line"].to_string(),
+            printable(party["route"].as_str().unwrap_or("-")),
+            party["days_left"]
+                .as_i64()
+                .map_or("-".to_owned(), |days| days.to_string()),
+            count("tunnels_open", |n| n.to_string()),
+            count("client_to_upstream", bytes),
+            count("upstream_to_client", bytes),
+        ]);
+    }
+    let mut text = columns.print();
+    if let Some(why) = why {
+        text += &format!("no counts: {}\n", printable(&why));
+    }
+    if folder.is_none() {
+        text += "no days: no authority here, --ca DIR says where it is\n";
+    }
+    Ok(answer(&text, Exit::Ok))
+}
+
+/// The hub's counts by route, or why there are none.
+pub(super) fn counts(star: &Star) -> Result<(Option<Value>, Option<String>), Stop> {
+    let Some(socket) = star.socket()? else {
+        return Ok((None, Some("hub.yaml says `admin: off`".to_owned())));
+    };
+    Ok(match party::counts(&socket) {
+        Ok(body) => (Some(body), None),
+        Err(ClientError::NotRunning(_)) => (
+            None,
+            Some(format!("no hub runs behind {}", socket.display())),
+        ),
+        Err(error) => (None, Some(error.to_string())),
+    })
+}
+
+/// One party, in numbers; bytes and tunnels are those since the hub's start.
+pub(super) fn describe(row: &Row<'_>, folder: Option<&Folder>, counts: Option<&Value>) -> Value {
+    let name = row.route.pattern().as_str();
+    let sum = counts.and_then(|body| {
+        let mut own = rows(body, "routes").iter();
+        own.find(|count| count["id"] == *row.route.id)
+    });
+    let count = |key: &str| sum.map(|sum| number(&sum[key]));
+    json!({
+        "name": name,
+        "line": row.line,
+        "route": row.route.target().map(|target| target.as_str()),
+        "days_left": folder.and_then(|folder| days_left(folder, name)),
+        "tunnels_open": count("tunnels_open"),
+        "tunnels_opened": count("tunnels_opened"),
+        "refused": count("refused"),
+        "dial_errors": count("dial_errors"),
+        "client_to_upstream": count("client_to_upstream"),
+        "upstream_to_client": count("upstream_to_client"),
+    })
+}
+
+/// Of the certificate that ends first; negative when it is over.
+fn days_left(folder: &Folder, name: &str) -> Option<i64> {
+    let entries = folder.listing().entries.into_iter();
+    let own = entries.filter(|entry| {
+        let standing = matches!(
+            entry.standing,
+            Standing::Valid | Standing::Due | Standing::Ended
+        );
+        standing && entry.issue.primary.eq_ignore_ascii_case(name)
+    });
+    own.map(|entry| entry.days_left).min()
+}

@@ -1,0 +1,280 @@
+//! `snihub party`: parties of the star, each in one command.
+
+mod add;
+mod added;
+mod list;
+mod remove;
+mod reroute;
+mod show;
+
+use super::exit::{self, Exit, complain};
+use super::hub;
+use super::pki::{Place, Stop as PkiStop, exit_of, receipt};
+use crate::admin::client::ClientError;
+use crate::config::Sources;
+use crate::party::{Live, Party, PartyError, Routes};
+use crate::pki::Folder;
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// Parties of the star: route, certificate and what each is given.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  snihub party add 9998 --route 192.168.0.4:6651    route, certificate, parties/9998
+  snihub party add 9998 --route 192.168.0.4:6651 --dry-run
+  snihub party list                                 routes, days left, tunnels, bytes
+  snihub party reroute 9998 --route 192.168.0.5:6651
+  snihub party remove 9998 --end-tunnels
+
+Each edits sni.yaml in place, keeps the old one as sni.yaml.bak, and waits until the hub that runs
+here has the change. What is there already is left as it is: the same command again changes nothing,
+and completes what was cut short.
+
+Exit codes: 0 done; 1 what is there says no; 64 wrong usage; 71 the system would not; 77 permission,
+or a wrong passphrase; 78 sni.yaml or hub.yaml is wrong, or no authority; 130 Ctrl-C.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Add(Box<add::Args>),
+    List(list::Args),
+    Show(show::Args),
+    Remove(remove::Args),
+    #[command(visible_alias = "rename-route")]
+    Reroute(reroute::Args),
+}
+
+/// Runs the command.
+pub(super) fn run(args: Args) -> Exit {
+    let done = match args.command {
+        Command::Add(args) => add::run(*args),
+        Command::List(args) => list::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Remove(args) => remove::run(&args),
+        Command::Reroute(args) => reroute::run(&args),
+    };
+    done.unwrap_or_else(Stop::told)
+}
+
+/// Why a command ended before it was done.
+enum Stop {
+    Party(PartyError),
+    Pki(PkiStop),
+    /// It was told already.
+    Told(Exit),
+}
+
+impl From<PartyError> for Stop {
+    fn from(error: PartyError) -> Stop {
+        Stop::Party(error)
+    }
+}
+
+impl From<PkiStop> for Stop {
+    fn from(stop: PkiStop) -> Stop {
+        Stop::Pki(stop)
+    }
+}
+
+impl From<crate::pki::PkiError> for Stop {
+    fn from(error: crate::pki::PkiError) -> Stop {
+        Stop::Party(error.into())
+    }
+}
+
+impl Stop {
+    fn told(self) -> Exit {
+        let error = match self {
+            Stop::Party(error) => error,
+            Stop::Pki(PkiStop::Pki(error)) => error.into(),
+            Stop::Pki(PkiStop::Said(exit, text)) => {
+                complain(&format!("snihub party: {text}\n"));
+                return exit;
+            }
+            Stop::Told(exit) => return exit,
+        };
+        let exit = match &error {
+            PartyError::Config(problems) => return exit::problems(problems),
+            PartyError::Pki(error) => exit_of(error.fault()),
+            PartyError::Usage(_) => Exit::Usage,
+            PartyError::Refused(_) => Exit::No,
+            PartyError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => Exit::Permission,
+                _ => Exit::System,
+            },
+        };
+        complain(&format!("snihub party: {error}\n"));
+        exit
+    }
+}
+
+/// Which files and which hub.
+#[derive(Debug, ClapArgs)]
+struct Star {
+    /// hub.yaml [default: /etc/snihub/hub.yaml if it is there, else the built-in defaults]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// sni.yaml, or the directory with sni.yaml or sni.config in it [default: `routes` of hub.yaml,
+    /// else /etc/snihub]
+    #[arg(long, value_name = "PATH")]
+    routes: Option<PathBuf>,
+    /// The hub's admin socket [default: `admin` of hub.yaml, else /run/snihub/admin.sock]
+    #[arg(long, value_name = "PATH")]
+    admin: Option<PathBuf>,
+    #[command(flatten)]
+    authority: Place,
+    /// Where the parties' bundles are
+    #[arg(long, value_name = "DIR", default_value = "parties")]
+    parties: PathBuf,
+}
+
+impl Star {
+    fn sources(&self) -> Sources {
+        Sources {
+            config: self.config.clone(),
+            routes: self.routes.clone(),
+            ..Sources::default()
+        }
+    }
+
+    /// `None`: the hub cannot be asked.
+    fn socket(&self) -> Result<Option<PathBuf>, Stop> {
+        hub::socket(self.admin.as_deref(), self.config.as_deref()).map_err(Stop::Told)
+    }
+
+    /// Without an authority there are routes all the same.
+    fn folder(&self) -> Option<Folder> {
+        self.authority.open().ok()
+    }
+
+    /// A party of the file by its number or name: of the authority's domain, or the only one that is
+    /// called so.
+    fn party(&self, text: &str, routes: &Routes) -> Result<Party, Stop> {
+        let folder = self.folder();
+        let domain = folder.as_ref().and_then(Folder::domain);
+        if text.contains('.') || domain.is_some() {
+            return Ok(Party::new(text, domain)?);
+        }
+        let called = |pattern: &str| pattern.split_once('.').is_some_and(|(id, _)| id == text);
+        let mut names: Vec<&str> = routes
+            .rows()
+            .map(|row| row.route.pattern().as_str())
+            .collect();
+        names.retain(|name| called(name));
+        names.dedup();
+        match names[..] {
+            [name] => Ok(Party::new(name, None)?),
+            _ => Err(PartyError::Usage(format!(
+                "{} has {} names that begin with {text}: say the full one",
+                routes.path.display(),
+                names.len()
+            ))
+            .into()),
+        }
+    }
+
+    /// What the hub that runs here makes of the file; told in words, as JSON, and as an exit code.
+    fn live(&self, name: &str, target: Option<&str>, allow_shrink: bool) -> Result<Told, Stop> {
+        let Some(socket) = self.socket()? else {
+            return Ok(Told::unasked(
+                "hub.yaml says `admin: off`: it takes the file by itself",
+            ));
+        };
+        let outcome = crate::party::reload(&socket, name, target, allow_shrink);
+        Ok(Told::of(&socket, outcome, target.is_some()))
+    }
+}
+
+/// What is said of the hub.
+struct Told {
+    text: String,
+    json: Value,
+    exit: Exit,
+    socket: Option<PathBuf>,
+}
+
+impl Told {
+    fn unasked(why: &str) -> Told {
+        Told {
+            text: format!("not asked: {why}"),
+            json: json!({ "running": null, "in_force": null, "why": why }),
+            exit: Exit::Ok,
+            socket: None,
+        }
+    }
+
+    fn of(socket: &std::path::Path, outcome: Result<Live, ClientError>, route: bool) -> Told {
+        let (behind, has) = (
+            socket.display(),
+            if route {
+                "has the route"
+            } else {
+                "has it no more"
+            },
+        );
+        let told = |text: String, running, in_force, exit| Told {
+            json: json!({ "running": running, "in_force": in_force, "text": text }),
+            text,
+            exit,
+            socket: Some(socket.to_owned()),
+        };
+        match outcome {
+            Ok(Live::InForce { generation }) => told(
+                format!("{has} (generation {generation})"),
+                Some(true),
+                Some(true),
+                Exit::Ok,
+            ),
+            Ok(Live::Elsewhere { generation }) => told(
+                format!(
+                    "the one behind {behind} took its files (generation {generation}), and they do not \
+                     say so: it runs with other files than these"
+                ),
+                Some(true),
+                Some(false),
+                Exit::No,
+            ),
+            Ok(Live::Refused(lines)) => told(
+                format!(
+                    "REFUSED, the old configuration stays in force:\n{}",
+                    lines.join("\n")
+                ),
+                Some(true),
+                Some(false),
+                Exit::Config,
+            ),
+            Err(ClientError::NotRunning(_)) => told(
+                format!("none runs behind {behind}: the file counts when one starts"),
+                Some(false),
+                None,
+                Exit::Ok,
+            ),
+            Err(error) => told(
+                format!("{error}. The file is changed, and the hub takes it by itself"),
+                None,
+                None,
+                hub::exit_of(&error),
+            ),
+        }
+    }
+}
+
+/// A word and what is said of it, in lines that fit a terminal.
+fn say(text: &mut String, word: &str, what: &str) {
+    let mut lines = what.lines();
+    receipt::paragraph(
+        text,
+        word,
+        &hub::printable(lines.next().unwrap_or_default()),
+    );
+    for line in lines {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "        {}", hub::printable(line));
+    }
+}

@@ -1,0 +1,125 @@
+//! `snihub party remove`.
+
+use super::{Star, Stop, say};
+use crate::cli::Format;
+use crate::cli::exit::{Exit, answer};
+use crate::cli::hub;
+use crate::cli::pki::receipt::shown;
+use crate::party::{self, PartyError, Plan, Routes};
+use serde_json::json;
+
+/// Takes a party's route out of sni.yaml. Standing tunnels stay, unless they are ended; certificate
+/// and bundle stay, too.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The party's number, or its full name
+    #[arg(value_name = "PARTY")]
+    party: String,
+    /// End its tunnels, to it and from it, evenly over `drain` of hub.yaml
+    #[arg(long)]
+    end_tunnels: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    star: Star,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let sources = args.star.sources();
+    let routes = match args.dry_run {
+        true => Routes::read(&sources)?,
+        false => Routes::lock(&sources)?,
+    };
+    let party = args.star.party(&args.party, &routes)?;
+    let file = routes.path.display().to_string();
+    let plan = party::remove(&routes, &party.name)?;
+    let absent = plan.is_none();
+    if absent && !known(args, &party.name)? {
+        return Err(PartyError::Refused(format!(
+            "{file}: no entry for {}; `snihub party list` shows them",
+            party.name
+        ))
+        .into());
+    }
+    let Plan { change, notes } = plan.unwrap_or(Plan {
+        change: None,
+        notes: Vec::new(),
+    });
+    if args.dry_run {
+        let diff = change.map(|change| change.diff()).unwrap_or_default();
+        let body = json!({ "dry_run": true, "name": party.name, "diff": diff, "notes": notes });
+        let mut text = diff.clone();
+        notes.iter().for_each(|note| say(&mut text, "note", note));
+        return Ok(match args.format {
+            Format::Text => answer(&text, Exit::Ok),
+            Format::Json => answer(&format!("{body:#}\n"), Exit::Ok),
+        });
+    }
+    let empties = change.as_ref().is_none_or(|change| change.empties) && routes.rows().count() <= 1;
+    let prepared = change.map(party::Change::prepare).transpose()?;
+    let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
+    drop(routes);
+    // The last one may leave, too, this once.
+    let told = args.star.live(&party.name, None, empties)?;
+    let mut drained = None;
+    if let (true, Some(socket), Exit::Ok) = (args.end_tunnels, &told.socket, told.exit)
+        && told.json["running"] == true
+    {
+        let ended = party::drain(socket, &party.name);
+        drained = Some(ended.map_err(|error| {
+            crate::cli::exit::complain(&format!("snihub party: {error}\n"));
+            Stop::Told(hub::exit_of(&error))
+        })?);
+    }
+    if args.format == Format::Json {
+        let body = json!({
+            "party": party.id,
+            "name": party.name,
+            "file": file,
+            "changed": !absent,
+            "backup": backup,
+            "tunnels_ended": drained.map(|(tunnels, _)| tunnels),
+            "notes": notes,
+            "hub": told.json,
+        });
+        return Ok(answer(&format!("{body:#}\n"), told.exit));
+    }
+    let mut text = String::new();
+    let name = &party.name;
+    let route = match &backup {
+        Some(old) => format!("{name} is out of {file}; before: {}", shown(old).display()),
+        None => format!("{name} was out of {file} already"),
+    };
+    say(&mut text, "route", &route);
+    notes.iter().for_each(|note| say(&mut text, "note", note));
+    say(&mut text, "hub", &told.text);
+    if let Some((tunnels, over)) = drained {
+        let seconds = over as f64 / 1e3;
+        say(
+            &mut text,
+            "tunnels",
+            &format!("{tunnels} to be ended over {seconds} s"),
+        );
+    }
+    let next = format!(
+        "its certificate is still good: `snihub pki revoke {name} --all` takes it back; {} stays",
+        shown(&args.star.parties.join(&party.id)).display()
+    );
+    say(&mut text, "next", &next);
+    Ok(answer(&text, told.exit))
+}
+
+/// Whether the hub has to do with a name that is not in the file: a removal was cut short.
+fn known(args: &Args, name: &str) -> Result<bool, Stop> {
+    let Some(socket) = args.star.socket()? else {
+        return Ok(false);
+    };
+    let body = party::counts(&socket).unwrap_or_default();
+    Ok(hub::rows(&body, "routes")
+        .iter()
+        .any(|row| row["id"] == name))
+}

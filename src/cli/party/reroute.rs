@@ -1,0 +1,84 @@
+//! `snihub party reroute`.
+
+use super::{Star, Stop, say};
+use crate::cli::Format;
+use crate::cli::exit::{Exit, answer};
+use crate::cli::pki::receipt::shown;
+use crate::party::{self, Plan, Routes};
+use serde_json::json;
+
+/// Changes where the hub finds a party's broker: new tunnels go there, standing ones stay where they
+/// are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The party's number, or its full name
+    #[arg(value_name = "PARTY")]
+    party: String,
+    /// Where the hub finds its broker from now on
+    #[arg(long, value_name = "HOST:PORT")]
+    route: String,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    star: Star,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let sources = args.star.sources();
+    let routes = match args.dry_run {
+        true => Routes::read(&sources)?,
+        false => Routes::lock(&sources)?,
+    };
+    let party = args.star.party(&args.party, &routes)?;
+    let (name, file) = (&party.name, routes.path.display().to_string());
+    let Plan { change, notes } = party::reroute(&routes, name, &args.route)?;
+    if args.dry_run {
+        let diff = change.map(|change| change.diff()).unwrap_or_default();
+        let body = json!({ "dry_run": true, "name": name, "diff": diff, "notes": notes });
+        let mut text = diff.clone();
+        notes.iter().for_each(|note| say(&mut text, "note", note));
+        return Ok(match args.format {
+            Format::Text => answer(&text, Exit::Ok),
+            Format::Json => answer(&format!("{body:#}\n"), Exit::Ok),
+        });
+    }
+    let prepared = change.map(party::Change::prepare).transpose()?;
+    let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
+    drop(routes);
+    let told = args.star.live(name, Some(&args.route), false)?;
+    if args.format == Format::Json {
+        let body = json!({
+            "party": party.id,
+            "name": name,
+            "route": args.route,
+            "file": file,
+            "changed": backup.is_some(),
+            "backup": backup,
+            "notes": notes,
+            "hub": told.json,
+        });
+        return Ok(answer(&format!("{body:#}\n"), told.exit));
+    }
+    let (mut text, route) = (String::new(), &args.route);
+    let done = match &backup {
+        Some(old) => format!(
+            "{file} has {name} -> {route} now; before: {}",
+            shown(old).display()
+        ),
+        None => format!("{file} has {name} -> {route} already"),
+    };
+    say(&mut text, "route", &done);
+    notes.iter().for_each(|note| say(&mut text, "note", note));
+    say(&mut text, "hub", &told.text);
+    let next = format!(
+        "standing tunnels stay where they are: `snihub drain --route {name}` moves them. `snihub party \
+         add {} --route {route}` makes its bundle anew",
+        party.id
+    );
+    say(&mut text, "next", &next);
+    Ok(answer(&text, told.exit))
+}

@@ -1,0 +1,128 @@
+//! `snihub party show`.
+
+use super::list::{counts, describe};
+use super::{Star, Stop, say};
+use crate::cli::Format;
+use crate::cli::check::plural;
+use crate::cli::columns::bytes;
+use crate::cli::exit::{Exit, answer};
+use crate::cli::hub::{number, rows};
+use crate::cli::pki::receipt::shown;
+use crate::party::{PartyError, Routes};
+use crate::pki::{Folder, Standing};
+use serde_json::{Value, json};
+
+/// Shows one party: its entry, its certificates, its bundle, and who calls whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The party's number, or its full name
+    #[arg(value_name = "PARTY")]
+    party: String,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    star: Star,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
+    let routes = Routes::read(&args.star.sources())?;
+    let party = args.star.party(&args.party, &routes)?;
+    let (name, file) = (&party.name, routes.path.display());
+    let Some(row) = routes.find(name) else {
+        let text = format!("{file}: no entry for {name}; `snihub party list` shows them");
+        return Err(PartyError::Refused(text).into());
+    };
+    let folder = args.star.folder();
+    let (counted, why) = counts(&args.star)?;
+    let mut body = describe(&row, folder.as_ref(), counted.as_ref());
+    let bundle = args.star.parties.join(&party.id);
+    body["party"] = json!(party.id);
+    body["file"] = json!(routes.path);
+    for key in ["ip_allow", "sources"] {
+        body[key] = json!(routes.value(row.at, key));
+    }
+    body["certificates"] = folder
+        .as_ref()
+        .map_or(Value::Null, |folder| certificates(folder, name));
+    body["bundle"] = json!(bundle.is_dir().then_some(&bundle));
+    body["links"] = counted
+        .as_ref()
+        .map_or(Value::Null, |counted| links(counted, name));
+    body["hub"] = json!(why);
+    if args.format == Format::Json {
+        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+    }
+    let mut text = String::new();
+    let target = body["route"].as_str().unwrap_or("nowhere: it is refused");
+    say(
+        &mut text,
+        "route",
+        &format!("{file}:{}: {name} -> {target}", row.line),
+    );
+    for (word, key) in [("allowed", "ip_allow"), ("sources", "sources")] {
+        if let Some(value) = body[key].as_str() {
+            say(&mut text, word, value);
+        }
+    }
+    for one in rows(&body, "certificates") {
+        let (layout, serial) = (one["layout"].as_str(), one["serial"].as_str());
+        let (layout, serial) = (layout.unwrap_or("-"), serial.unwrap_or("-"));
+        let what = format!("{layout}, {} days left, serial {serial}", one["days_left"]);
+        say(&mut text, "cert", &what);
+    }
+    let place = shown(&bundle).display();
+    let there = if bundle.is_dir() { "" } else { " is not there" };
+    say(&mut text, "bundle", &format!("{place}{there}"));
+    match why {
+        Some(why) => say(&mut text, "hub", &format!("no counts: {why}")),
+        None => {
+            let open = plural(number(&body["tunnels_open"]) as usize, "tunnel");
+            say(&mut text, "hub", &format!("{open} open"));
+        }
+    }
+    for link in rows(&body, "links") {
+        let (from, to) = (link["party"].as_str(), link["route"].as_str());
+        let (from, to) = (from.unwrap_or("other"), to.unwrap_or("-"));
+        let n = |key: &str| number(&link[key]);
+        let what = format!(
+            "{from} -> {to}: {} open, {} there, {} back",
+            n("tunnels_open"),
+            bytes(n("client_to_upstream")),
+            bytes(n("upstream_to_client"))
+        );
+        say(&mut text, "link", &what);
+    }
+    Ok(answer(&text, Exit::Ok))
+}
+
+fn certificates(folder: &Folder, name: &str) -> Value {
+    let entries = folder.listing().entries.into_iter();
+    let own = entries.filter(|entry| {
+        let standing = matches!(
+            entry.standing,
+            Standing::Valid | Standing::Due | Standing::Ended
+        );
+        standing && entry.issue.primary == name
+    });
+    let one = |entry: crate::pki::Entry<'_>| {
+        let certified = &entry.issue.certificates[entry.at];
+        json!({
+            "layout": entry.issue.layout.spec().name,
+            "role": certified.role,
+            "serial": certified.serial.to_string(),
+            "names": certified.names,
+            "not_after": certified.not_after,
+            "days_left": entry.days_left,
+            "standing": entry.standing,
+            "by_request": entry.issue.by_request,
+        })
+    };
+    own.map(one).collect()
+}
+
+/// Who calls it, and whom it calls.
+fn links(counted: &Value, name: &str) -> Value {
+    let own = |link: &&Value| link["party"] == name || link["route"] == name;
+    rows(counted, "links").iter().filter(own).cloned().collect()
+}

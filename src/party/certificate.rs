@@ -1,0 +1,112 @@
+//! A party's certificate: the one that stands, and its files in the bundle.
+
+use super::PartyError;
+use super::replace::{self, Looks};
+use crate::pki::{Content, FileSpec, Folder, Issue, Order, Request, Standing};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Names and texts of a layout's files; without the key where that never was here.
+pub type Files = Vec<(FileSpec, String)>;
+
+/// The certificate that stands for a name in a layout: not over, not revoked, the newest.
+pub fn standing<'f>(folder: &'f Folder, order: &Order) -> Option<&'f Issue> {
+    let (layout, primary) = (order.layout(), order.primary());
+    let mut entries = folder.listing().entries.into_iter();
+    let entry = entries.find(|entry| {
+        let own = entry.issue.layout == layout && entry.issue.primary == primary;
+        own && matches!(entry.standing, Standing::Valid | Standing::Due)
+    });
+    entry.map(|entry| entry.issue)
+}
+
+/// Why the certificate that stands is not what is asked for; what is not said counts as said so.
+pub fn differs(issue: &Issue, order: &Order, request: Option<&Request>) -> Option<String> {
+    let certified = &issue.certificates[0];
+    let has: BTreeSet<String> = certified.names.iter().cloned().collect();
+    let asked: BTreeSet<String> = order.names().iter().map(ToString::to_string).collect();
+    let (name, serial, layout) = (&issue.primary, issue.id(), issue.layout.spec().name);
+    let what = if has != asked {
+        let listed =
+            |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        format!("is for {}, not for {}", listed(&has), listed(&asked))
+    } else if request.is_some_and(|request| !request.is_for(&certified.pem)) {
+        "is for another key than the request's".to_owned()
+    } else {
+        return None;
+    };
+    Some(format!(
+        "the certificate that {name} has (layout {layout}, serial {serial}) {what}. To begin anew: \
+         `snihub pki revoke {serial}` first"
+    ))
+}
+
+/// The files of a standing certificate in `place`: they are there, or are brought there from where
+/// they were delivered.
+///
+/// # Errors
+/// [`PartyError::Refused`] where they are gone; [`PartyError::Io`].
+pub fn collect(folder: &Folder, issue: &Issue, place: &Path) -> Result<Files, PartyError> {
+    let delivered = folder.place_of(issue);
+    let there = std::path::absolute(place).map_err(PartyError::io("find it", place))?;
+    let from = delivered.as_ref().filter(|from| **from != there);
+    let files = read(issue, from.map_or(place, |from| from))?.ok_or_else(|| gone(issue, place))?;
+    if from.is_some() {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(place);
+        made.map_err(PartyError::io("make the folder", place))?;
+        for (file, text) in &files {
+            let path = place.join(file.name);
+            if fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
+                continue;
+            }
+            let looks = Looks::new(file.content.mode());
+            replace::put(&path, text.as_bytes(), looks)
+                .map_err(PartyError::io("write it", &path))?;
+        }
+    }
+    Ok(files)
+}
+
+/// `None`: they are not all there, or are not this certificate's.
+fn read(issue: &Issue, from: &Path) -> Result<Option<Files>, PartyError> {
+    let mut files = Files::new();
+    for &FileSpec { name, content } in issue.layout.spec().files {
+        if matches!(content, Content::Key(_)) && issue.by_request {
+            continue;
+        }
+        let path = from.join(name);
+        let text = match fs::read_to_string(&path) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            other => other.map_err(PartyError::io("read it", &path))?,
+        };
+        let own = match content {
+            Content::Certificate(leaf) | Content::Chain(leaf) => {
+                text.starts_with(&issue.certificates[leaf].pem)
+            }
+            Content::Authority | Content::Key(_) => true,
+        };
+        if !own {
+            return Ok(None);
+        }
+        files.push((FileSpec { name, content }, text));
+    }
+    Ok(Some(files))
+}
+
+fn gone(issue: &Issue, place: &Path) -> PartyError {
+    let (name, layout, serial) = (&issue.primary, issue.layout.spec().name, issue.id());
+    PartyError::Refused(format!(
+        "{name} has a certificate (layout {layout}, serial {serial}), and its files are not where they \
+         were delivered. Bring them back, or make new ones with `snihub pki renew {name} --layout \
+         {layout} --as files --out {}`; then run this again",
+        place.display()
+    ))
+}

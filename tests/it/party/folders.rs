@@ -1,0 +1,96 @@
+//! Modes, owners, links, and folders that may not be written.
+
+use super::rig::{ADD, Star, TABLE};
+use crate::admin::{OpenFolder, unprivileged};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Stdio;
+
+#[test]
+fn mode_and_owner_stay() {
+    let star = Star::with("sni:\n");
+    let path = star.ca.path("sni.yaml");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        chown(&path, Some(4711), Some(4712)).unwrap();
+    }
+    star.ok(&ADD);
+    for file in ["sni.yaml", "sni.yaml.bak"] {
+        let meta = fs::metadata(star.ca.path(file)).unwrap();
+        assert_eq!(meta.mode() & 0o7777, 0o640, "{file}");
+        if root {
+            assert_eq!((meta.uid(), meta.gid()), (4711, 4712), "{file}");
+        }
+    }
+    let mode = |file: &str| fs::metadata(star.ca.path(file)).unwrap().mode() & 0o777;
+    assert_eq!(mode("parties/9998/secret.yaml"), 0o600);
+    assert_eq!(mode("parties/9998/certs/broker.key-pk8.pem"), 0o600);
+    assert_eq!(mode("parties/9998/broker.conf"), 0o644);
+}
+
+#[test]
+fn behind_a_link_the_file_itself_is_replaced() {
+    let star = Star::new();
+    fs::create_dir(star.ca.path("real")).unwrap();
+    star.ca.dir.write("real/routes", "sni:\n");
+    symlink("real/routes", star.ca.path("sni.yaml")).unwrap();
+    star.ok(&ADD);
+    assert!(
+        fs::symlink_metadata(star.ca.path("sni.yaml"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(star.ca.read("real/routes"), TABLE);
+    assert_eq!(star.ca.read("real/routes.bak"), "sni:\n");
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_known_before_anything_is_done() {
+    let open = OpenFolder::new("party");
+    let (work, etc) = (open.path("work"), open.path("etc"));
+    fs::create_dir(&work).unwrap();
+    fs::create_dir(&etc).unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(&work, Some(65534), Some(65534)).unwrap();
+    }
+    let routes = etc.join("sni.yaml");
+    fs::write(&routes, "sni:\n").unwrap();
+    fs::set_permissions(&etc, Permissions::from_mode(0o555)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = unprivileged(open.path("snihub"));
+        let command = command
+            .args(arguments)
+            .current_dir(&work)
+            .stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let init = run(&["pki", "init", "--plain-key", "--domain", "fate.org"]);
+    assert_eq!(init.0, Some(0), "{}", init.1);
+    let index = fs::read(work.join("pki/index.jsonl")).unwrap();
+    let place = [
+        "--routes",
+        routes.to_str().unwrap(),
+        "--admin",
+        "admin.sock",
+    ];
+    let (code, said) = run(&[&["party"], &ADD[..], &place].concat());
+    assert_eq!(code, Some(77), "{said}");
+    assert!(
+        said.contains("sni.yaml: cannot write a new file beside it"),
+        "{said}"
+    );
+    assert_eq!(
+        fs::read(work.join("pki/index.jsonl")).unwrap(),
+        index,
+        "a certificate was issued"
+    );
+    assert!(!work.join("parties").exists());
+    fs::set_permissions(&etc, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(fs::read_dir(&etc).unwrap().count(), 1);
+    // Reading is enough to list.
+    let (code, said) = run(&[&["party", "list"], &place[..]].concat());
+    assert_eq!(code, Some(0), "{said}");
+}

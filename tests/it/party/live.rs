@@ -1,0 +1,176 @@
+//! The hub that runs: it has the route when the command says so.
+
+use super::rig::Star;
+use crate::pki::rig::Said;
+use crate::support::hub::{Hub, Options};
+use crate::support::party::{Link, Party};
+use serde_json::Value;
+
+/// Runs a command on the hub's own file and socket.
+fn run(star: &Star, hub: &Hub, arguments: &[&str]) -> Said {
+    let (routes, admin) = (
+        hub.folder().join("sni.yaml"),
+        hub.folder().join("admin.sock"),
+    );
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    command
+        .arg("party")
+        .args(arguments)
+        .current_dir(star.ca.dir.path());
+    command
+        .arg("--routes")
+        .arg(routes)
+        .arg("--admin")
+        .arg(admin);
+    Said::of(&command.output().unwrap())
+}
+
+fn ok(star: &Star, hub: &Hub, arguments: &[&str]) -> String {
+    let said = run(star, hub, arguments);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "{arguments:?}: {}{}",
+        said.out,
+        said.err
+    );
+    said.out
+}
+
+fn hub(table: &str) -> Hub {
+    Hub::start(Options::routes(table).settings("drain: 1s\n").with_admin())
+}
+
+#[test]
+fn a_party_comes_moves_and_leaves() {
+    let (star, hub) = (Star::new(), hub("sni:\n"));
+    let (old, new) = (Party::start(b'a'), Party::start(b'b'));
+    let add = |party: Party| {
+        [
+            "add".into(),
+            "9998".into(),
+            "--route".into(),
+            party.addr.to_string(),
+        ]
+    };
+    let first: [String; 4] = add(old);
+    let said = ok(&star, &hub, &first.each_ref().map(|word| &**word));
+    assert!(said.contains("has the route (generation 2)"), "{said}");
+    // At once: not soon.
+    let mut standing = Link::open(hub.addr(), "9998.fate.org", old).unwrap();
+    standing.exchange(1000).unwrap();
+    let said = ok(&star, &hub, &first.each_ref().map(|word| &**word));
+    assert!(
+        said.contains("generation 2"),
+        "a repeat made a generation: {said}"
+    );
+
+    let list: Value =
+        serde_json::from_str(&ok(&star, &hub, &["list", "--format", "json"])).unwrap();
+    let party = &list["parties"][0];
+    assert_eq!(
+        (&party["name"], &party["tunnels_open"]),
+        (&"9998.fate.org".into(), &1.into())
+    );
+    assert!(
+        party["client_to_upstream"].as_u64().unwrap() >= 1000,
+        "{party}"
+    );
+    let shown = ok(&star, &hub, &["show", "9998"]);
+    assert!(
+        shown.contains("1 tunnel open") && shown.contains("-> 9998.fate.org: 1 open"),
+        "{shown}"
+    );
+
+    let target = new.addr.to_string();
+    let said = ok(&star, &hub, &["reroute", "9998", "--route", &target]);
+    assert!(said.contains("has the route"), "{said}");
+    let mut moved = Link::open(hub.addr(), "9998.fate.org", new).unwrap();
+    standing.exchange(1000).unwrap();
+
+    // The last one: a plain reload would refuse an empty table.
+    let said = ok(&star, &hub, &["remove", "9998", "--end-tunnels"]);
+    assert!(
+        said.contains("has it no more") && said.contains("2 to be ended over 1 s"),
+        "{said}"
+    );
+    assert!(Link::open(hub.addr(), "9998.fate.org", new).is_err());
+    standing.was_reset();
+    moved.was_reset();
+    // The hub still counts it: a removal that was cut short is completed.
+    let said = ok(&star, &hub, &["remove", "9998"]);
+    assert!(said.contains("was out of"), "{said}");
+}
+
+#[test]
+fn without_the_flag_tunnels_stay() {
+    let party = Party::start(b'a');
+    let (star, hub) = (
+        Star::new(),
+        hub(&format!("sni:\n{}", party.entry("9998.fate.org"))),
+    );
+    let mut link = Link::open(hub.addr(), "9998.fate.org", party).unwrap();
+    ok(&star, &hub, &["remove", "9998"]);
+    link.exchange(1000).unwrap();
+}
+
+#[test]
+fn a_hub_with_other_files_is_told() {
+    let party = Party::start(b'a');
+    let (star, hub) = (Star::new(), hub(&format!("sni:\n{}", party.entry("a.org"))));
+    star.write("sni:\n");
+    let admin = hub.folder().join("admin.sock");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    command.args([
+        "party", "add", "9998", "--route", "h.org:1", "--routes", "sni.yaml", "--admin",
+    ]);
+    command.arg(admin).current_dir(star.ca.dir.path());
+    let said = Said::of(&command.output().unwrap());
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    assert!(said.out.contains("runs with other files"), "{}", said.out);
+    assert!(star.table().contains("9998.fate.org"));
+}
+
+#[test]
+fn a_hub_that_refuses_its_files_is_told_with_its_words() {
+    let party = Party::start(b'a');
+    let (star, hub) = (Star::new(), hub(&format!("sni:\n{}", party.entry("a.org"))));
+    // Only the hub reads this hub.yaml.
+    hub.replace("hub.yaml", "admin: admin.sock\nhello_timeout: never\n");
+    let said = run(&star, &hub, &["add", "9998", "--route", "h.org:1"]);
+    assert_eq!(said.code, Some(78), "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("REFUSED") && said.out.contains("hello_timeout"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn a_socket_that_a_dead_hub_left_is_no_hub() {
+    let star = Star::new();
+    drop(std::os::unix::net::UnixListener::bind(star.ca.path("admin.sock")).unwrap());
+    let said = star.ok(&super::rig::ADD);
+    assert!(said.contains("none runs behind admin.sock"), "{said}");
+    let said = star.ok(&["list"]);
+    assert!(
+        said.contains("no hub runs behind admin.sock") && said.contains("9998.fate.org"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_hub_that_cannot_be_asked_is_told() {
+    let star = Star::new();
+    star.ca
+        .dir
+        .write("hub.yaml", "admin: off\nroutes: sni.yaml\n");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    command
+        .arg("party")
+        .args(super::rig::ADD)
+        .args(["--config", "hub.yaml"]);
+    let said = Said::of(&command.current_dir(star.ca.dir.path()).output().unwrap());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("admin: off"), "{}", said.out);
+}

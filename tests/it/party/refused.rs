@@ -1,0 +1,119 @@
+//! What is refused leaves every file as it was.
+
+use super::rig::{ADD, Star};
+
+#[test]
+fn a_file_that_check_refuses_is_told_as_check_tells_it() {
+    for table in [
+        "sni:\n- fqdn: a.org\n  tunnel_route: b:70000\n",
+        "sni:\n- fqdn: a.org\n  tunel_route: b:1\n",
+        "sni: [\n",
+        "sni: &a\n- fqdn: b.org\n",
+        "",
+        "sni:\n- fqdn: a.org\n  tunnel_route: b:1\n  ip_allow: \"@gone\"\n",
+    ] {
+        let star = Star::with(table);
+        let check = star.check();
+        assert_eq!(check.code, Some(78), "{table:?}");
+        for command in [&ADD[..], &["remove", "a.org"], &["list"]] {
+            let said = star.fails(command, 78, &[]);
+            let mut lines = check
+                .out
+                .lines()
+                .filter(|line| line.starts_with("sni.yaml:"));
+            let first = lines.next().unwrap();
+            assert!(said.contains(first), "{table:?}: {first:?} in {said}");
+        }
+    }
+}
+
+#[test]
+fn names_and_routes_that_are_none() {
+    let star = Star::new();
+    for (name, word) in [
+        ("*.fate.org", "wildcard"),
+        ("10.0.0.1", "cannot be a certificate's name"),
+        ("a b", "cannot be a certificate's name"),
+        ("a..b", "cannot be a certificate's name"),
+        ("../x", "cannot be a certificate's name"),
+        ("proxy", "cannot be the hub and a party"),
+    ] {
+        star.fails(&["add", name, "--route", "h:1"], 64, &[word]);
+    }
+    for (route, word) in [
+        ("h", "say the port"),
+        ("h:0", "say the port"),
+        ("h:70000", "not in 0..=65535"),
+        ("$1:6651", "no HOST:PORT"),
+        ("h:{inbound_local_port}", "no HOST:PORT"),
+        ("http://h:1", "no HOST:PORT"),
+        ("::1:6651", "no HOST:PORT"),
+    ] {
+        star.fails(&["add", "9998", "--route", route], 64, &[word]);
+    }
+    star.fails(
+        &[&ADD[..], &["--source", "10.0.0.0/33"]].concat(),
+        64,
+        &["--source"],
+    );
+    star.fails(
+        &[&ADD[..], &["--allow-from", "x"]].concat(),
+        64,
+        &["--allow-from"],
+    );
+    star.fails(&[&ADD[..], &["--hub", "a b"]].concat(), 64, &["--hub"]);
+    star.fails(
+        &["add", "9998", "--route", "h:1", "--ca", "none"],
+        78,
+        &["no authority here"],
+    );
+}
+
+#[test]
+fn a_name_that_goes_elsewhere_already() {
+    let star = Star::new();
+    star.ok(&ADD);
+    let words = [
+        "sni.yaml:2",
+        "192.168.0.4:6651 already",
+        "snihub party reroute 9998",
+    ];
+    star.fails(&["add", "9998", "--route", "192.168.0.5:6651"], 1, &words);
+    let said = star.ok(&["add", "9997", "--route", "192.168.0.4:6651"]);
+    assert!(
+        said.contains("also where 9998.fate.org goes (sni.yaml:2)"),
+        "{said}"
+    );
+    star.fails(&["remove", "9996"], 1, &["no entry for 9996.fate.org"]);
+    star.fails(&["show", "9996"], 1, &["no entry for 9996.fate.org"]);
+    star.fails(
+        &["reroute", "9996", "--route", "h:1"],
+        1,
+        &["no entry for 9996.fate.org"],
+    );
+}
+
+#[test]
+fn a_name_that_another_party_holds_leaves_no_route() {
+    let star = Star::new();
+    star.ca.ok(&["issue", "hub", "9998.fate.org"]);
+    star.fails(&ADD, 1, &["is the hub's name"]);
+    assert!(!star.ca.path("sni.yaml").exists());
+}
+
+#[test]
+fn a_file_that_is_written_in_a_way_of_its_own() {
+    let star = Star::with("{\"sni\": }\n");
+    let said = star.fails(&ADD, 1, &["not edited here", "fqdn: 9998.fate.org"]);
+    assert!(said.contains("tunnel_route: 192.168.0.4:6651"), "{said}");
+}
+
+#[test]
+fn a_port_that_the_hub_would_not_dial_is_told() {
+    let star = Star::new();
+    star.ca
+        .dir
+        .write("hub.yaml", "routes: sni.yaml\nconnect_ports: 443\n");
+    let said = star.ok(&[&ADD[..], &["--config", "hub.yaml"]].concat());
+    assert!(said.contains("connect_ports"), "{said}");
+}
