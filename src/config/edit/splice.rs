@@ -80,7 +80,9 @@ pub(super) fn remove(source: &str, outline: &Outline, at: usize) -> Option<Vec<S
             let dash = dash(source, items.get(at)?)?;
             let start = line_start(source, dash);
             let end = end_of(source, &items[at], dash - start);
-            let mut range = with_blank(source, start, end);
+            // The gap in front of the last one goes with it.
+            let last = at > 0 && at + 1 == items.len();
+            let mut range = with_blank(source, start, end, last);
             let above = line_before(source, start).map_or("", |above| line(source, above));
             if at == 0 && items.len() > 1 && range.start == start && !is_comment(above) {
                 // The list does not begin with the blank line that was between the two.
@@ -202,10 +204,10 @@ fn end_of(source: &str, item: &Item, column: usize) -> usize {
 }
 
 /// The lines of an entry, with the blank line above it that would be one too many.
-fn with_blank(source: &str, start: usize, end: usize) -> Range<usize> {
+fn with_blank(source: &str, start: usize, end: usize, last: bool) -> Range<usize> {
     let blank = |at: usize| is_blank(line(source, at));
     match line_before(source, start).filter(|&above| blank(above)) {
-        Some(above) if end == source.len() || blank(end) => above..end,
+        Some(above) if last || end == source.len() || blank(end) => above..end,
         _ => start..end,
     }
 }
