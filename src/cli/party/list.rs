@@ -8,6 +8,7 @@ use crate::cli::exit::{Exit, answer};
 use crate::cli::hub::{number, printable, rows};
 use crate::party::{self, Routes, Row};
 use crate::pki::{Folder, Standing};
+use crate::route::TargetTemplate;
 use serde_json::{Value, json};
 
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
@@ -95,7 +96,7 @@ pub(super) fn describe(row: &Row<'_>, folder: Option<&Folder>, counts: Option<&V
     json!({
         "name": name,
         "line": row.line,
-        "route": row.route.target().map(|target| target.as_str()),
+        "route": row.route.target().map(TargetTemplate::as_str),
         "days_left": folder.and_then(|folder| days_left(folder, name)),
         "tunnels_open": count("tunnels_open"),
         "tunnels_opened": count("tunnels_opened"),
