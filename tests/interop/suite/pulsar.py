@@ -30,21 +30,15 @@ TENANT = "fl-tenant"
 
 
 class Broker:
-    """One party's broker. `settings` are lines for its configuration besides the star's own."""
+    """One party's broker. `lines` are its configuration, besides what makes it small."""
 
-    def __init__(self, party, jars, folder, logs, certs, settings=""):
+    def __init__(self, party, jars, folder, logs, lines):
         self.party, self.jars, self.folder = party, jars, folder
         self.address = ADDRESS[party]
         self.log = logs / f"broker-{party}.log"
         self.process = None
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{party}.fate.org"
-        star = render(
-            "broker.conf", party=party, name=name, address=self.address, certificate=certs / f"{name}.crt",
-            key=certs / f"{name}.key", authority=certs / "ca.pem",
-        )  # fmt: skip
-        text = star + (SETTINGS / "standalone.conf").read_text() + settings
-        (folder / "standalone.conf").write_text(text)
+        (folder / "standalone.conf").write_text((SETTINGS / "standalone.conf").read_text() + lines)
 
     def start(self):
         """Begins; `wait_ready` ends it."""
@@ -102,6 +96,10 @@ class Broker:
         entry = json.loads(render("cluster.json", name=f"{peer}.fate.org", hub=proxy))
         if not proxy:
             del entry["proxyServiceUrl"], entry["proxyProtocol"]
+        self.enter(cluster, entry)
+
+    def enter(self, cluster, entry):
+        """The cluster entry, new or in the place of another."""
         self.put(f"clusters/{cluster}", entry, else_post=(f"clusters/{cluster}", entry))
 
     def share(self, namespace, clusters):

@@ -70,10 +70,9 @@ class Star:
     def add_brokers(self, parties):
         """Starts them together: each is busy with itself for seconds."""
         for party in parties:
-            self.authority.issue(name_of(party), also=[HUB_NAME] if party in self.hub_named else [])
             folder = self.case.state / f"broker-{party}"
-            certs = self.authority.folder
-            broker = Broker(party, self.jars, folder, self.case.logs, certs, self.broker_settings)
+            lines = self.settings_of(party) + self.broker_settings
+            broker = Broker(party, self.jars, folder, self.case.logs, lines)
             self.brokers[party] = broker
             self.payload.setdefault(party, 0)
             broker.start()
@@ -81,12 +80,25 @@ class Star:
             self.brokers[party].wait_ready()
         say(f"brokers {', '.join(parties)} are up, Pulsar {self.version}")
 
+    def settings_of(self, party):
+        """Issues the party's certificate; the lines by which its broker is a part of the star."""
+        name = name_of(party)
+        certificate, key = self.authority.issue(name, also=[HUB_NAME] if party in self.hub_named else [])
+        return render(
+            "broker.conf", party=party, name=name, address=ADDRESS[party], certificate=certificate, key=key,
+            authority=self.authority.certificate,
+        )  # fmt: skip
+
+    def introduce(self, me, peer):
+        """`peer` gets its cluster entry at the broker of `me`."""
+        self.brokers[me].know(peer, peer)
+
     def join(self, namespace="session", parties=None):
         """Every party learns every other one, as FATE does it. Each way from one to another has a
         namespace of its own: so what is sent to a party goes to no other one, and the hub's bytes
         for it are known."""
         for me, peer in self.pairs(parties):
-            self.brokers[me].know(peer, peer)
+            self.introduce(me, peer)
         for me, peer in self.pairs(parties):
             self.brokers[me].share(way(namespace, me, peer), [peer])
             self.brokers[peer].share(way(namespace, me, peer), [])
