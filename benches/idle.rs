@@ -1,8 +1,12 @@
 //! What memory the hub takes: at rest, and for each of 5,000 idle tunnels. The real binary, PSS as
 //! the kernel counts it (proc_pid_smaps(5)).
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+#[path = "support/hub.rs"]
+mod hub;
+
+use hub::listening_on;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -71,21 +75,6 @@ fn measure(hub: &mut Child, upstream: &TcpListener) -> io::Result<()> {
         (full - rest) as f64 / TUNNELS as f64
     );
     Ok(())
-}
-
-/// The address, from the log; which is read on, so that the hub can write it.
-fn listening_on(hub: &mut Child) -> io::Result<SocketAddr> {
-    let stdout = hub.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let mut lines = BufReader::new(stdout).lines();
-    loop {
-        let line = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-        let Some((_, rest)) = line.split_once("listening on ") else {
-            continue;
-        };
-        thread::spawn(move || lines.for_each(drop));
-        let address = rest.split(' ').next().unwrap_or(rest);
-        return address.parse().map_err(io::Error::other);
-    }
 }
 
 /// In KiB.

@@ -5,9 +5,13 @@
 //! enough for 9,000. Rounds with and without scrapes take turns, since absolute times on a shared
 //! machine drift.
 
+#[path = "support/hub.rs"]
+mod hub;
+
+use hub::listening_on;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -212,19 +216,4 @@ fn cpu_of_doors(hub: &Child) -> io::Result<Duration> {
         }
     }
     Err(io::ErrorKind::NotFound.into())
-}
-
-/// The address, from the log; which is read on, so that the hub can write it.
-fn listening_on(hub: &mut Child) -> io::Result<SocketAddr> {
-    let stdout = hub.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let mut lines = BufReader::new(stdout).lines();
-    loop {
-        let line = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-        let Some((_, rest)) = line.split_once("listening on ") else {
-            continue;
-        };
-        thread::spawn(move || lines.for_each(drop));
-        let address = rest.split(' ').next().unwrap_or(rest);
-        return address.parse().map_err(io::Error::other);
-    }
 }

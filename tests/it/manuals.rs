@@ -3,7 +3,8 @@
 
 use crate::support::dir::TempDir;
 use snihub::config::{self, Load, Settings, Sources, hub_keys, sni_keys};
-use snihub::refusal::{LooksLike, Refusal};
+use snihub::net::dial::DialError;
+use snihub::refusal::Refusal;
 use snihub::tunnel::Ended;
 use std::path::Path;
 use std::process::Command;
@@ -168,41 +169,14 @@ fn the_readme_has_every_exit_code_of_the_help() {
 
 #[test]
 fn the_readme_has_every_end_of_a_session() {
-    let ended = [
-        Ended::BothClosed,
-        Ended::ClientReset,
-        Ended::UpstreamReset,
-        Ended::ClientLost,
-        Ended::UpstreamLost,
-        Ended::Idle,
-        Ended::HalfOpen,
-        Ended::WriteStalled,
-        Ended::Drained,
-        Ended::RouteRemoved,
-        Ended::Killed,
-        Ended::LocalError,
-        Ended::Panicked,
-    ];
-    let refused = [
-        Refusal::NotTls(LooksLike::Http),
-        Refusal::Malformed(""),
-        Refusal::TooLarge(""),
-        Refusal::TooSlow,
-        Refusal::NoServerName,
-        Refusal::UnknownServerName,
-        Refusal::NotAllowed,
-        Refusal::PortNotPermitted(1),
-        Refusal::OverLimit(""),
-        Refusal::BadProxyHeader(""),
-        Refusal::ClientLeft,
-    ];
-    let dial = "resolve refused unreachable timed_out not_permitted loop local_limit \
-                preface_not_sent";
+    // Nothing is handed over before there are upgrades.
+    let ended = Ended::ALL
+        .into_iter()
+        .filter(|ended| *ended != Ended::HandedOver);
     let labels = ended
         .map(Ended::label)
-        .into_iter()
-        .chain(refused.iter().map(Refusal::label))
-        .chain(dial.split(' '));
+        .chain(Refusal::LABELS)
+        .chain(DialError::LABELS);
     for label in labels {
         assert!(README.contains(&format!("`{label}`")), "{label}");
     }

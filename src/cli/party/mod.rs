@@ -7,12 +7,13 @@ mod remove;
 mod reroute;
 mod show;
 
-use super::exit::{self, Exit, complain};
+use super::Format;
+use super::exit::{self, Exit, answer, complain};
 use super::hub;
 use super::pki::{Place, Stop as PkiStop, exit_of, receipt};
 use crate::admin::client::ClientError;
 use crate::config::Sources;
-use crate::party::{Live, Party, PartyError, Routes};
+use crate::party::{Change, Live, Party, PartyError, Routes};
 use crate::pki::Folder;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
@@ -143,6 +144,15 @@ impl Star {
         }
     }
 
+    /// sni.yaml, to be changed unless this is a dry run.
+    fn routes(&self, dry_run: bool) -> Result<Routes, PartyError> {
+        let sources = self.sources();
+        match dry_run {
+            true => Routes::read(&sources),
+            false => Routes::lock(&sources),
+        }
+    }
+
     /// `None`: the hub cannot be asked.
     fn socket(&self) -> Result<Option<PathBuf>, Stop> {
         hub::socket(self.admin.as_deref(), self.config.as_deref()).map_err(Stop::Told)
@@ -263,6 +273,18 @@ impl Told {
             ),
         }
     }
+}
+
+/// A dry run's answer: what would become of the file, and what an operator should know.
+fn would(name: &str, change: Option<&Change>, notes: &[String], format: Format) -> Exit {
+    let diff = change.map(Change::diff).unwrap_or_default();
+    if format == Format::Json {
+        let body = json!({ "dry_run": true, "name": name, "diff": diff, "notes": notes });
+        return answer(&format!("{body:#}\n"), Exit::Ok);
+    }
+    let mut text = diff;
+    notes.iter().for_each(|note| say(&mut text, "note", note));
+    answer(&text, Exit::Ok)
 }
 
 /// A word and what is said of it, in lines that fit a terminal.

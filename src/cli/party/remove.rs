@@ -1,11 +1,11 @@
 //! `snihub party remove`.
 
-use super::{Star, Stop, say};
+use super::{Star, Stop, say, would};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub;
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, PartyError, Plan, Routes};
+use crate::party::{self, PartyError, Plan};
 use serde_json::json;
 
 /// Takes a party's route out of sni.yaml. Standing tunnels stay, unless they are ended; certificate
@@ -29,11 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
-    let sources = args.star.sources();
-    let routes = match args.dry_run {
-        true => Routes::read(&sources)?,
-        false => Routes::lock(&sources)?,
-    };
+    let routes = args.star.routes(args.dry_run)?;
     let party = args.star.party(&args.party, &routes)?;
     let file = routes.path.display().to_string();
     let plan = party::remove(&routes, &party.name)?;
@@ -50,14 +46,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         notes: Vec::new(),
     });
     if args.dry_run {
-        let diff = change.map(|change| change.diff()).unwrap_or_default();
-        let body = json!({ "dry_run": true, "name": party.name, "diff": diff, "notes": notes });
-        let mut text = diff.clone();
-        notes.iter().for_each(|note| say(&mut text, "note", note));
-        return Ok(match args.format {
-            Format::Text => answer(&text, Exit::Ok),
-            Format::Json => answer(&format!("{body:#}\n"), Exit::Ok),
-        });
+        return Ok(would(&party.name, change.as_ref(), &notes, args.format));
     }
     let empties = change.as_ref().is_none_or(|change| change.empties) && routes.rows().count() <= 1;
     let prepared = change.map(party::Change::prepare).transpose()?;

@@ -1,10 +1,10 @@
 //! `snihub party reroute`.
 
-use super::{Star, Stop, say};
+use super::{Star, Stop, say, would};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, Plan, Routes};
+use crate::party::{self, Plan};
 use serde_json::json;
 
 /// Changes where the hub finds a party's broker: new tunnels go there, standing ones stay where they
@@ -28,23 +28,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
-    let sources = args.star.sources();
-    let routes = match args.dry_run {
-        true => Routes::read(&sources)?,
-        false => Routes::lock(&sources)?,
-    };
+    let routes = args.star.routes(args.dry_run)?;
     let party = args.star.party(&args.party, &routes)?;
     let (name, file) = (&party.name, routes.path.display().to_string());
     let Plan { change, notes } = party::reroute(&routes, name, &args.route)?;
     if args.dry_run {
-        let diff = change.map(|change| change.diff()).unwrap_or_default();
-        let body = json!({ "dry_run": true, "name": name, "diff": diff, "notes": notes });
-        let mut text = diff.clone();
-        notes.iter().for_each(|note| say(&mut text, "note", note));
-        return Ok(match args.format {
-            Format::Text => answer(&text, Exit::Ok),
-            Format::Json => answer(&format!("{body:#}\n"), Exit::Ok),
-        });
+        return Ok(would(name, change.as_ref(), &notes, args.format));
     }
     let prepared = change.map(party::Change::prepare).transpose()?;
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();

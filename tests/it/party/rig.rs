@@ -55,13 +55,7 @@ impl Star {
     /// Runs what has to succeed; gives its stdout.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
-        assert_eq!(
-            said.code,
-            Some(0),
-            "{arguments:?}: {}{}",
-            said.out,
-            said.err
-        );
+        said.succeeded(arguments);
         assert_eq!(said.err, "", "{arguments:?}");
         said.out
     }
@@ -70,21 +64,7 @@ impl Star {
     pub(crate) fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
         let before = self.tree();
         let said = self.run(arguments);
-        assert_eq!(
-            said.code,
-            Some(code),
-            "{arguments:?}: {}{}",
-            said.out,
-            said.err
-        );
-        for word in words {
-            assert!(
-                said.err.contains(word),
-                "{arguments:?}: {word:?} in {}",
-                said.err
-            );
-        }
-        assert!(!said.err.contains("panicked"), "{}", said.err);
+        said.failed(arguments, code, words);
         assert!(
             self.tree() == before,
             "{arguments:?}: something was changed"

@@ -51,35 +51,15 @@ impl Ca {
     /// Runs what has to succeed; gives its stdout.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
-        assert_eq!(
-            said.code,
-            Some(0),
-            "{arguments:?}: {}{}",
-            said.out,
-            said.err
-        );
+        said.succeeded(arguments);
         said.out
     }
 
     /// Runs what has to fail so, with all of these in its words.
     pub(crate) fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
         let said = self.run(arguments);
-        assert_eq!(
-            said.code,
-            Some(code),
-            "{arguments:?}: {}{}",
-            said.out,
-            said.err
-        );
-        for word in words {
-            assert!(
-                said.err.contains(word),
-                "{arguments:?}: {word:?} in {}",
-                said.err
-            );
-        }
+        said.failed(arguments, code, words);
         assert!(said.out.is_empty(), "{arguments:?}: {}", said.out);
-        assert!(!said.err.contains("panicked"), "{}", said.err);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -117,6 +97,22 @@ impl Said {
             out: String::from_utf8(output.stdout.clone()).expect("text"),
             err: String::from_utf8(output.stderr.clone()).expect("text"),
         }
+    }
+
+    /// It has to have.
+    pub(crate) fn succeeded(&self, arguments: &[&str]) {
+        let Said { code, out, err } = self;
+        assert_eq!(*code, Some(0), "{arguments:?}: {out}{err}");
+    }
+
+    /// It has to have failed so, with all of these in its words.
+    pub(crate) fn failed(&self, arguments: &[&str], wanted: i32, words: &[&str]) {
+        let Said { code, out, err } = self;
+        assert_eq!(*code, Some(wanted), "{arguments:?}: {out}{err}");
+        for word in words {
+            assert!(err.contains(word), "{arguments:?}: {word:?} in {err}");
+        }
+        assert!(!err.contains("panicked"), "{err}");
     }
 }
 
