@@ -51,7 +51,7 @@
 //! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
 //! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
 //! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
-//! | [`admin`] | the doors for people and scrapers: metrics, health, API; and the client | `server` |
+//! | [`admin`] | the doors for people and scrapers: metrics, health, API, the page; the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
 //! | [`party`] | a party of the star: its route, its certificate, its bundle | `config`, `pki`, `admin` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |

@@ -2,6 +2,7 @@
 
 use super::guard::{Denied, Entrance};
 use super::health;
+use super::page;
 use super::query::Query;
 use super::reports;
 use super::respond::{Answer, json, problem, text};
@@ -34,6 +35,8 @@ pub struct Endpoint {
 
 #[derive(Debug, Clone, Copy)]
 enum Act {
+    Page,
+    PagePart,
     Live,
     Ready,
     Metrics,
@@ -69,7 +72,9 @@ const fn change(path: &'static str, act: Act) -> Endpoint {
 }
 
 /// All there is.
-pub const ENDPOINTS: [Endpoint; 14] = [
+pub const ENDPOINTS: [Endpoint; 16] = [
+    read("/", Act::Page),
+    read("/page/{id}", Act::PagePart),
     read("/livez", Act::Live),
     read("/readyz", Act::Ready),
     read("/metrics", Act::Metrics),
@@ -176,6 +181,8 @@ async fn perform(
         Ok(json(StatusCode::OK, &report(control)))
     };
     match act {
+        Act::Page => query.end().map(|()| page::index()),
+        Act::PagePart => query.end().map(|()| page::part(id)),
         Act::Live => query.end().map(|()| health::live(control)),
         Act::Ready => query.end().map(|()| health::ready(control)),
         Act::Metrics => {

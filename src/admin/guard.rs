@@ -1,7 +1,7 @@
 //! Who may do what, by which door.
 
 use crate::config::FileSet;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Uri};
 use std::net::IpAddr;
@@ -46,13 +46,23 @@ impl Entrance {
         headers: &HeaderMap,
     ) -> Result<(), Denied> {
         match self {
-            Entrance::Unix { trusted: true } | Entrance::Ops => Ok(()),
+            Entrance::Ops => Ok(()),
+            Entrance::Unix { trusted: true } => {
+                named_by_loopback(uri, headers)?;
+                if changes(method) && headers.contains_key(ORIGIN) {
+                    return Err(forbidden(
+                        "a browser changes nothing by this socket: use the command, or \
+                         admin_listen with a token",
+                    ));
+                }
+                Ok(())
+            }
             Entrance::Unix { trusted: false } => {
                 Err(forbidden("this socket is for the hub's own user and root"))
             }
             Entrance::Loopback { token_file } => {
                 named_by_loopback(uri, headers)?;
-                if *method == Method::GET || *method == Method::HEAD {
+                if !changes(method) {
                     return Ok(());
                 }
                 let file = token_file.as_deref().ok_or_else(|| {
@@ -64,9 +74,14 @@ impl Entrance {
     }
 }
 
+fn changes(method: &Method) -> bool {
+    *method != Method::GET && *method != Method::HEAD
+}
+
 /// A page from elsewhere may have a name of its own point at 127.0.0.1 (DNS rebinding), and then
 /// reads what is served there; it cannot choose the `Host` that its browser sends. Any port: it may
-/// be the near end of `ssh -L`. In `GET http://name/ HTTP/1.1` that name is the host (RFC 9112
+/// be the near end of `ssh -L`, which leads to the unix socket as well: there its peer is sshd, with the
+/// rights of who has logged in, and a page from elsewhere would have them. In `GET http://name/ HTTP/1.1` that name is the host (RFC 9112
 /// section 3.2.2): both have to be right.
 fn named_by_loopback(uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
     let mut hosts = headers.get_all(HOST).iter();

@@ -14,6 +14,7 @@ pub mod client;
 mod door;
 mod guard;
 mod health;
+mod page;
 mod query;
 mod reports;
 mod respond;

@@ -6,13 +6,13 @@ use crate::reload::Told;
 use crate::route::ConnectPorts;
 use crate::server::Control;
 use crate::telemetry::metrics::{LinkSum, sums};
-use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level};
+use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level, unix_ms};
 use crate::tunnel::SpliceMode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// `/api/status`.
 pub(super) fn status(control: &Control) -> Value {
@@ -72,11 +72,6 @@ fn last_reload(reloaded: &Reloaded) -> Value {
     })
 }
 
-fn unix_ms(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// `/api/routes`. Not a [`Value`], which takes some ten times the memory: a table may be long.
 #[derive(Debug, Serialize)]
 pub(super) struct Routes {
@@ -106,23 +101,32 @@ struct LinkRow {
 
 #[derive(Debug, Serialize)]
 struct Counts {
+    state: &'static str,
     tunnels_open: u64,
     tunnels_opened: u64,
     refused: u64,
     dial_errors: u64,
     client_to_upstream: u64,
     upstream_to_client: u64,
+    last_opened_unix_ms: Option<u64>,
+    last_refused_unix_ms: Option<u64>,
+    last_dial_error_unix_ms: Option<u64>,
 }
 
 impl Counts {
-    fn of(sum: &LinkSum) -> Counts {
+    fn of(sum: &LinkSum, now_ms: u64) -> Counts {
+        let ever = |at: u64| (at > 0).then_some(at);
         Counts {
+            state: sum.state(now_ms).label(),
             tunnels_open: sum.open(),
             tunnels_opened: sum.opened,
             refused: sum.refused,
             dial_errors: sum.dial_failed,
             client_to_upstream: sum.client_to_upstream,
             upstream_to_client: sum.upstream_to_client,
+            last_opened_unix_ms: ever(sum.opened_at),
+            last_refused_unix_ms: ever(sum.refused_at),
+            last_dial_error_unix_ms: ever(sum.dial_failed_at),
         }
     }
 }
@@ -138,7 +142,7 @@ impl Routes {
                 .or_default()
                 .add(sum);
         }
-        let snapshot = control.snapshot();
+        let (snapshot, now_ms) = (control.snapshot(), unix_ms(SystemTime::now()));
         let mut routes: Vec<RouteRow> = snapshot
             .routes
             .entries()
@@ -147,7 +151,7 @@ impl Routes {
                 line: Some(line),
                 target: route.target().map(ToString::to_string),
                 inbound_ports: route.inbound_ports().map(ToString::to_string),
-                counts: Counts::of(&by_route.remove(&route.id).unwrap_or_default()),
+                counts: Counts::of(&by_route.remove(&route.id).unwrap_or_default(), now_ms),
             })
             .collect();
         let mut gone: Vec<_> = by_route.into_iter().collect();
@@ -157,12 +161,12 @@ impl Routes {
             line: None,
             target: None,
             inbound_ports: None,
-            counts: Counts::of(&sum),
+            counts: Counts::of(&sum, now_ms),
         }));
         let links = pairs.into_iter().map(|(pair, sum)| LinkRow {
             party: pair.party,
             route: pair.route,
-            counts: Counts::of(&sum),
+            counts: Counts::of(&sum, now_ms),
         });
         Routes {
             generation: snapshot.generation,

@@ -2,7 +2,9 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -20,6 +22,23 @@ pub(super) fn text(status: StatusCode, kind: &'static str, text: impl Into<Bytes
         "x-content-type-options",
         HeaderValue::from_static("nosniff"),
     );
+    answer
+}
+
+/// A part of the page. What it may load and ask comes from here, and nothing else: a name that
+/// got into it as markup would still do nothing.
+pub(super) fn part(kind: &'static str, content: &'static str) -> Answer {
+    let mut answer = text(StatusCode::OK, kind, content);
+    let headers = answer.headers_mut();
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'",
+        ),
+    );
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     answer
 }
 

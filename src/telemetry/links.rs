@@ -1,14 +1,16 @@
 //! Counts by party and route. A star of 50 has 2,450 such pairs, and a table may have 100,000
 //! routes: so they come to be when something is counted, and their number is bounded.
 
-use super::Counters;
+use super::{Counters, unix_ms};
 use crate::meter::Counter;
+use crate::refusal::Refusal;
 use crate::tunnel::Flow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// The label of what is beyond the bound.
 pub const OTHER: &str = "other";
@@ -39,6 +41,31 @@ pub struct Link {
     pub dial_failed: Counter,
     /// Bytes of its tunnels, as they go, hellos included.
     pub flow: Arc<Flow>,
+    /// When a tunnel stood for the last time, in milliseconds since 1970; 0: never.
+    pub opened_at: Counter,
+    /// The same of a client that was refused; one that left was not.
+    pub refused_at: Counter,
+    /// The same of an upstream that could not be had.
+    pub dial_failed_at: Counter,
+}
+
+impl Link {
+    pub(super) fn count_opened(&self) {
+        self.opened.add(1);
+        self.opened_at.set(unix_ms(SystemTime::now()));
+    }
+
+    pub(super) fn count_refused(&self, refusal: &Refusal) {
+        self.refused.add(1);
+        if *refusal != Refusal::ClientLeft {
+            self.refused_at.set(unix_ms(SystemTime::now()));
+        }
+    }
+
+    pub(super) fn count_dial_failed(&self) {
+        self.dial_failed.add(1);
+        self.dial_failed_at.set(unix_ms(SystemTime::now()));
+    }
 }
 
 /// Which pairs have counts of their own: the same for all workers, or sums would be of nobody.
@@ -157,6 +184,9 @@ impl Ledger {
             refused: Counter::default(),
             dial_failed: Counter::default(),
             flow: Arc::default(),
+            opened_at: Counter::default(),
+            refused_at: Counter::default(),
+            dial_failed_at: Counter::default(),
         });
         self.counters.add_link(Arc::clone(&link));
         link

@@ -17,3 +17,11 @@ pub use recent::{Declined, KEPT, Recent};
 pub use record::{Facts, Outcome, Record, SessionId};
 pub use reloads::{LastReload, ReloadResult, Reloaded, Reloads};
 pub use tunnel::{Tcp, Tunnel};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+pub fn unix_ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

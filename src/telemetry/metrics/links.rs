@@ -5,6 +5,7 @@ use super::families::{Families, Labels};
 use crate::telemetry::{Counters, Pair};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The series by route, and by party and route.
 pub(super) fn who_talks_to_whom(counters: &[Arc<Counters>], f: &mut Families) {
@@ -44,9 +45,59 @@ pub struct LinkSum {
     pub client_to_upstream: u64,
     /// Bytes so far.
     pub upstream_to_client: u64,
+    /// See [`crate::telemetry::Link`].
+    pub opened_at: u64,
+    /// See [`crate::telemetry::Link`].
+    pub refused_at: u64,
+    /// See [`crate::telemetry::Link`].
+    pub dial_failed_at: u64,
+}
+
+/// How a route, or a pair of party and route, does: as its latest client did, or else whether
+/// tunnels stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Tunnels stand.
+    Up,
+    /// The latest client was refused, within [`FRESH`].
+    Refused,
+    /// The upstream could not be had for the latest client.
+    Failing,
+    /// Nothing stands.
+    Idle,
+}
+
+/// How long a refusal tells of the present: a stranger's one attempt is soon over, while an
+/// upstream that could not be had is missing until a dial of it succeeds.
+pub const FRESH: Duration = Duration::from_secs(300);
+
+impl State {
+    /// Its word in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            State::Up => "up",
+            State::Refused => "refused",
+            State::Failing => "failing",
+            State::Idle => "idle",
+        }
+    }
 }
 
 impl LinkSum {
+    /// At this moment, in milliseconds since 1970.
+    pub fn state(&self, now_ms: u64) -> State {
+        let fresh = now_ms.saturating_sub(self.refused_at) < FRESH.as_millis() as u64;
+        if fresh && self.refused_at > self.opened_at.max(self.dial_failed_at) {
+            State::Refused
+        } else if self.dial_failed_at > self.opened_at {
+            State::Failing
+        } else if self.open() > 0 {
+            State::Up
+        } else {
+            State::Idle
+        }
+    }
+
     /// Tunnels that stand.
     pub fn open(&self) -> u64 {
         self.opened.saturating_sub(self.ended)
@@ -60,6 +111,9 @@ impl LinkSum {
         self.dial_failed += other.dial_failed;
         self.client_to_upstream += other.client_to_upstream;
         self.upstream_to_client += other.upstream_to_client;
+        self.opened_at = self.opened_at.max(other.opened_at);
+        self.refused_at = self.refused_at.max(other.refused_at);
+        self.dial_failed_at = self.dial_failed_at.max(other.dial_failed_at);
     }
 }
 
@@ -75,6 +129,9 @@ pub fn sums(counters: &[Arc<Counters>]) -> Vec<(Pair, LinkSum)> {
             dial_failed: link.dial_failed.get(),
             client_to_upstream: link.flow.client_to_upstream.get(),
             upstream_to_client: link.flow.upstream_to_client.get(),
+            opened_at: link.opened_at.get(),
+            refused_at: link.refused_at.get(),
+            dial_failed_at: link.dial_failed_at.get(),
         });
     }
     sums.into_iter()
@@ -125,4 +182,35 @@ fn links(f: &mut Families, prefix: &str, by: &str, sums: Vec<(Labels<'_>, &LinkS
         &format!("Tunnels that stand, {by}"),
         open,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_client_says_how_a_link_does() {
+        let now = 1_000_000_000;
+        let state = |opened: u64, [opened_at, refused_at, dial_failed_at]: [u64; 3]| {
+            let sum = LinkSum {
+                opened,
+                opened_at,
+                refused_at,
+                dial_failed_at,
+                ..LinkSum::default()
+            };
+            sum.state(now)
+        };
+        let fresh = FRESH.as_millis() as u64;
+        let (soon, stale) = (now - 1, now - fresh);
+        assert_eq!(state(0, [0, 0, 0]), State::Idle);
+        assert_eq!(state(1, [soon, 0, 0]), State::Up);
+        assert_eq!(state(0, [0, 0, 1]), State::Failing, "until one succeeds");
+        assert_eq!(state(1, [2, 0, 1]), State::Up);
+        assert_eq!(state(1, [1, soon, 0]), State::Refused);
+        assert_eq!(state(1, [1, stale, 0]), State::Up, "long ago");
+        assert_eq!(state(1, [soon, soon - 1, 0]), State::Up);
+        assert_eq!(state(0, [0, soon, 1]), State::Refused);
+        assert_eq!(state(0, [0, stale, 1]), State::Failing);
+    }
 }

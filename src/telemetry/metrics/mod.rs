@@ -4,7 +4,7 @@
 mod families;
 mod links;
 
-pub use links::{LinkSum, sums};
+pub use links::{FRESH, LinkSum, State, sums};
 
 use super::counters::{Counters, RELAYS, Totals};
 use super::process;

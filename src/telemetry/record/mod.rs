@@ -199,7 +199,7 @@ impl Record {
         self.tunnel = Some(tunnel);
         self.ledger.counters.opened.add(1);
         if let Some(link) = &self.link {
-            link.opened.add(1);
+            link.count_opened();
         }
         tell!(
             info,
@@ -313,8 +313,8 @@ impl Record {
         match (outcome, &self.tunnel) {
             (Outcome::Ended(_), Some(_)) => link.ended.add(1),
             (Outcome::Ended(_), None) => {}
-            (Outcome::Refused(_), _) => link.refused.add(1),
-            (Outcome::DialFailed(_), _) => link.dial_failed.add(1),
+            (Outcome::Refused(refusal), _) => link.count_refused(refusal),
+            (Outcome::DialFailed(_), _) => link.count_dial_failed(),
         }
     }
 

@@ -53,9 +53,14 @@ fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &s
 
 /// By the unix socket.
 pub(super) fn unix(socket: &Path, method: &str, path: &str) -> Answer {
+    unix_with(socket, method, path, "Host: localhost\r\n")
+}
+
+/// The same, with these header lines.
+pub(super) fn unix_with(socket: &Path, method: &str, path: &str, headers: &str) -> Answer {
     let stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    exchange(stream, method, path, "Host: localhost\r\n")
+    exchange(stream, method, path, headers)
 }
 
 /// By TCP, with these header lines.

@@ -6,6 +6,7 @@ mod doors;
 mod hostile;
 mod http;
 mod metrics;
+mod page;
 mod strangers;
 
 use crate::support::hub::{Hub, Options, PATIENCE};
