@@ -44,7 +44,7 @@
 //! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
 //! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | `meter` |
 //! | [`route`] | policy as pure values: `RouteTable::decide` | `tls`, `net::addr` |
-//! | [`config`] | files to meaning; every mistake with its line | constructors of `route` |
+//! | [`config`] | files to meaning, ours and ATS's; every mistake with its line | constructors of `route` |
 //! | [`snapshot`] | what a session decides and dials by | `config`, `route` |
 //! | [`permits`] | process-wide caps and counts | `net::addr` |
 //! | [`telemetry`] | records, counters, log | values of the above |

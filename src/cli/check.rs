@@ -13,8 +13,10 @@ Examples:
   snihub check                           the files in /etc/snihub
   snihub check --routes sni.yaml         one table, with the built-in settings
   snihub check --strict --format json    for a pipeline: warnings count, too
+  snihub check --ats /etc/trafficserver  what becomes of each line of Apache Traffic Server's
 
-Errors come first, then warnings, each as FILE:LINE:COLUMN: KEY: WHAT; the last line is the sum.
+Errors come first, then warnings, then notes (what became of a line of ATS), each as
+FILE:LINE:COLUMN: KEY: WHAT; the last line is the sum.
 Exit codes: 0 usable; 77 a file may not be read; 78 errors (with --strict: or warnings).")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -40,14 +42,17 @@ pub(super) fn run(args: Args) -> Exit {
 
 fn text(load: &Load) -> String {
     let mut text = String::new();
-    for severity in [Severity::Error, Severity::Warning] {
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
         let some: Vec<_> = load
             .problems
             .iter()
             .filter(|p| p.severity == severity)
             .collect();
         for problem in &some {
-            let _ = writeln!(text, "{problem}");
+            let _ = match severity {
+                Severity::Note => writeln!(text, "{}", problem.headline()),
+                Severity::Error | Severity::Warning => writeln!(text, "{problem}"),
+            };
         }
         if !some.is_empty() {
             text.push('\n');

@@ -40,7 +40,11 @@ impl Exit {
 
     /// What files with these problems come to; warnings count if `strict`.
     pub(super) fn of_problems(problems: &[Problem], strict: bool) -> Exit {
-        let counts = |problem: &&Problem| strict || problem.severity == Severity::Error;
+        let counts = |problem: &&Problem| match problem.severity {
+            Severity::Error => true,
+            Severity::Warning => strict,
+            Severity::Note => false,
+        };
         let mut counted = problems.iter().filter(counts).peekable();
         if counted.peek().is_none() {
             return Exit::Ok;
@@ -115,7 +119,9 @@ mod tests {
             denied: true,
             ..error.clone()
         };
+        let note = Problem::of_file(Severity::Note, "f", "", "x");
         assert_eq!(Exit::of_problems(&[], true), Exit::Ok);
+        assert_eq!(Exit::of_problems(&[note], true), Exit::Ok);
         assert_eq!(
             Exit::of_problems(std::slice::from_ref(&warning), false),
             Exit::Ok

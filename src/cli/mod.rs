@@ -96,14 +96,24 @@ struct Files {
     /// else /etc/snihub]
     #[arg(long, value_name = "PATH")]
     routes: Option<std::path::PathBuf>,
+    /// A folder of Apache Traffic Server: records.config, sni.yaml or sni.config, in the place of
+    /// --routes and of `listen`, `connect_ports` and `routes` in hub.yaml, which is read only if
+    /// --config names it. Given several times, a file is looked for in each in turn
+    #[arg(long, value_name = "DIR", conflicts_with = "routes")]
+    ats: Vec<std::path::PathBuf>,
 }
 
 impl Files {
     fn sources(self) -> crate::config::Sources {
-        let Files { config, routes } = self;
+        let Files {
+            config,
+            routes,
+            ats,
+        } = self;
         crate::config::Sources {
             config,
             routes,
+            ats,
             listen: Vec::new(),
             admin: None,
         }

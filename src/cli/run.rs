@@ -11,7 +11,7 @@ use crate::shutdown::Requests;
 use crate::telemetry;
 use std::io::ErrorKind;
 use tracing::level_filters::LevelFilter;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// Runs the hub until SIGTERM (drains), a second SIGTERM (ends at once). SIGHUP reloads.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,7 @@ use tracing::{error, warn};
 Examples:
   snihub run                                    /etc/snihub/hub.yaml, /etc/snihub/sni.yaml, port 443
   snihub run --routes sni.yaml --listen :8443   a table alone, nothing to configure
+  snihub run --ats /opt/ts/etc/trafficserver    in the place of Apache Traffic Server
   snihub check --routes sni.yaml                what `run` would say of these files
 
 A changed file is taken within a second; a broken one changes nothing and is reported.")]
@@ -58,8 +59,13 @@ pub(super) fn run(args: Args) -> Exit {
     };
     let level = args.log_level.parse().unwrap_or(LevelFilter::INFO);
     let _log = telemetry::init_log(loaded.settings.access_log == AccessLog::Json, level);
-    for warning in problems.iter().filter(|p| p.severity == Severity::Warning) {
-        warn!("{warning}");
+    for problem in &problems {
+        match problem.severity {
+            // There are none: it has been loaded.
+            Severity::Error => error!("{problem}"),
+            Severity::Warning => warn!("{problem}"),
+            Severity::Note => info!("{}", problem.headline()),
+        }
     }
     let doors = match Doors::open(&loaded.settings) {
         Ok(doors) => doors,

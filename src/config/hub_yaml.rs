@@ -104,8 +104,9 @@ impl HubYaml {
     }
 }
 
-/// Reads hub.yaml; what is wrong goes to `reporter`, and the default stands in its place.
-pub(super) fn read(source: &str, reporter: &mut Reporter<'_>) -> HubYaml {
+/// Reads hub.yaml; what is wrong goes to `reporter`, and the default stands in its place. `taken`:
+/// keys that another file has its say about, and what they are called there.
+pub(super) fn read(source: &str, taken: &[(&str, &str)], reporter: &mut Reporter<'_>) -> HubYaml {
     let tree = Tree::parse(source, reporter);
     let mut hub = HubYaml {
         unread: !tree.complete(),
@@ -117,6 +118,11 @@ pub(super) fn read(source: &str, reporter: &mut Reporter<'_>) -> HubYaml {
             let mut seen = Seen::default();
             for (key, at, node) in mapping.entries() {
                 seen.note(key, node.at());
+                if let Some((_, there)) = taken.iter().find(|(here, _)| *here == key) {
+                    let text = format!("with --ats, {there} of records.config says it; remove it");
+                    reporter.error(at, key, text);
+                    continue;
+                }
                 setting(&mut hub, key, at, node, reporter);
             }
             relations(&mut hub.settings, &seen, reporter);

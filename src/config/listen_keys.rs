@@ -154,22 +154,29 @@ fn networks(key: &str, node: Node<'_>, reporter: &mut Reporter<'_>) -> Vec<IpNet
         let Some(mut value) = scalar(reporter, key, item) else {
             continue;
         };
-        let text = value.text.trim();
-        let network = text
-            .parse()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        match network {
-            Ok(network) if network.network() == network.addr() => networks.push(network),
-            Ok(network) => {
-                let meant = network.trunc();
-                value.refuse::<()>(&format!(
-                    "has bits set after its prefix; did you mean {meant}?"
-                ));
-            }
-            Err(_) => {
-                value.refuse::<()>("is not an address or a CIDR like 10.0.0.0/8");
+        match network(value.text.trim()) {
+            Ok(network) => networks.push(network),
+            Err(why) => {
+                value.refuse::<()>(&why);
             }
         }
     }
     networks
+}
+
+/// An address or a CIDR; else what is wrong with it.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text
+        .parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(network) if network.network() == network.addr() => Ok(network),
+        Ok(network) => {
+            let meant = network.trunc();
+            Err(format!(
+                "has bits set after its prefix; did you mean {meant}?"
+            ))
+        }
+        Err(_) => Err("is not an address or a CIDR like 10.0.0.0/8".into()),
+    }
 }

@@ -1,6 +1,5 @@
 //! All files of a configuration at once: what they come to, and everything that is wrong in them.
 
-use super::admin_keys;
 use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
 use super::hub_yaml::{self, HubYaml};
 use super::listen_keys::check_overlap;
@@ -8,6 +7,7 @@ use super::problem::{Collected, Problem, Reporter, Severity};
 use super::settings::{ListenSpec, Settings};
 use super::sni_yaml::{self, SniYaml};
 use super::text::{self, Decoded};
+use super::{admin_keys, ats};
 use crate::route::RouteTable;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub const HOME: &str = "/etc/snihub";
 
 /// The names of a routes file in a directory: ATS's, and that of FATE's guide.
-const NAMES: [&str; 2] = ["sni.yaml", "sni.config"];
+pub(super) const NAMES: [&str; 2] = ["sni.yaml", "sni.config"];
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -24,10 +24,27 @@ pub struct Sources {
     pub config: Option<PathBuf>,
     /// `--routes`, a file or a directory; without it `routes` of hub.yaml, else [`HOME`].
     pub routes: Option<PathBuf>,
+    /// `--ats`: folders of ATS's configuration, in the place of `routes` and of some keys of hub.yaml,
+    /// which is read only where `config` names it.
+    pub ats: Vec<PathBuf>,
     /// `--listen`; replaces the list of hub.yaml.
     pub listen: Vec<String>,
     /// `--admin`; replaces `admin` of hub.yaml.
     pub admin: Option<String>,
+}
+
+impl Sources {
+    /// The command that says of these files what a load of them says.
+    pub fn check_command(&self) -> String {
+        let mut command = "snihub check".to_owned();
+        let config = self.config.iter().map(|path| ("--config", path));
+        let routes = self.routes.iter().map(|path| ("--routes", path));
+        let ats = self.ats.iter().map(|path| ("--ats", path));
+        for (flag, path) in config.chain(routes).chain(ats) {
+            command.push_str(&format!(" {flag} {}", path.display()));
+        }
+        command
+    }
 }
 
 /// What came of it.
@@ -126,23 +143,32 @@ pub fn shrink(old: &RouteTable, new: &RouteTable) -> Option<String> {
 
 /// The files so far and what is wrong in them.
 #[derive(Default)]
-struct Loading {
-    files: FileSet,
-    collected: Vec<Collected>,
+pub(super) struct Loading {
+    pub(super) files: FileSet,
+    pub(super) collected: Vec<Collected>,
 }
 
 /// A routes file that was found.
-struct Taken {
-    path: PathBuf,
-    table: Option<RouteTable>,
-    entries: usize,
+pub(super) struct Taken {
+    pub(super) path: PathBuf,
+    pub(super) table: Option<RouteTable>,
+    pub(super) entries: usize,
 }
 
 impl Loading {
     fn run(mut self, sources: &Sources, home: &Path) -> Load {
         let mut hub = self.hub(sources, home);
+        let listens = !sources.listen.is_empty();
+        let named = match &sources.ats[..] {
+            [] => None,
+            folders => self.ats_settings(folders, listens, &mut hub.settings),
+        };
         self.listen(&sources.listen, &mut hub.settings);
         self.admin(sources.admin.as_deref(), &mut hub.settings);
+        if !sources.ats.is_empty() {
+            let taken = self.ats_routes(&sources.ats, named.as_deref(), &hub.settings);
+            return self.finish(hub.settings, taken);
+        }
         let written = sources.routes.as_deref().or(hub.routes.as_deref());
         let taken = match (written, &sources.config) {
             // The file that would say where they are has not been read: nothing is said of others.
@@ -153,6 +179,9 @@ impl Loading {
     }
 
     fn hub(&mut self, sources: &Sources, home: &Path) -> HubYaml {
+        if !sources.ats.is_empty() && sources.config.is_none() {
+            return HubYaml::default();
+        }
         let default = home.join("hub.yaml");
         let path = sources.config.as_deref().unwrap_or(&default);
         let name = path.to_string_lossy();
@@ -174,7 +203,11 @@ impl Loading {
             }
         };
         let mut reporter = Reporter::new(&name, source);
-        let mut hub = hub_yaml::read(source, &mut reporter);
+        let taken: &[_] = match sources.ats.is_empty() {
+            true => &[],
+            false => &ats::IN_PLACE,
+        };
+        let mut hub = hub_yaml::read(source, taken, &mut reporter);
         self.collected.push(reporter.finish());
         let directory = path.parent().unwrap_or(Path::new(""));
         hub.routes = hub.routes.map(|routes| directory.join(routes));
@@ -210,7 +243,7 @@ impl Loading {
         }
     }
 
-    fn routes(&mut self, path: &Path, settings: &Settings) -> Option<Taken> {
+    pub(super) fn routes(&mut self, path: &Path, settings: &Settings) -> Option<Taken> {
         let (path, bytes) = if path.is_dir() {
             self.in_directory(path)?
         } else {
@@ -291,7 +324,7 @@ impl Loading {
         }
     }
 
-    fn read_or_report(
+    pub(super) fn read_or_report(
         &mut self,
         path: &Path,
         outcome: Result<Vec<u8>, ReadError>,
@@ -312,11 +345,7 @@ impl Loading {
 
     fn error(&mut self, file: &str, text: &str) {
         let problem = Problem::of_file(Severity::Error, file, "", text);
-        self.collected.push(Collected {
-            problems: vec![problem],
-            errors: 1,
-            warnings: 0,
-        });
+        self.collected.push(text::one(problem));
     }
 
     fn finish(self, settings: Settings, taken: Option<Taken>) -> Load {

@@ -4,9 +4,11 @@
 //! ```text
 //! load: files --text--> yaml --hub_yaml--> Settings
 //!                            --sni_yaml--> route's constructors --> RouteTable
+//!                    --ats--> the same two, from records.config and its neighbours
 //! ```
 
 mod admin_keys;
+mod ats;
 mod directives;
 pub mod edit;
 mod effects;

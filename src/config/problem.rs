@@ -23,6 +23,8 @@ pub enum Severity {
     Error,
     /// The file is used; somebody should look.
     Warning,
+    /// Nothing is wrong: what became of a line that was written for another program.
+    Note,
 }
 
 /// One mistake in one file.
@@ -127,8 +129,10 @@ impl fmt::Display for Headline<'_> {
         if *line > 0 {
             write!(f, "{line}:{column}:")?;
         }
-        if *severity == Severity::Warning {
-            write!(f, " warning:")?;
+        match severity {
+            Severity::Error => {}
+            Severity::Warning => write!(f, " warning:")?,
+            Severity::Note => write!(f, " note:")?,
         }
         if !key.is_empty() {
             write!(f, " {key}:")?;
@@ -165,6 +169,7 @@ pub(super) struct Reporter<'s> {
     problems: Vec<Problem>,
     errors: usize,
     warnings: usize,
+    notes: usize,
 }
 
 /// What a [`Reporter`] collected.
@@ -185,6 +190,7 @@ impl<'s> Reporter<'s> {
             problems: Vec::new(),
             errors: 0,
             warnings: 0,
+            notes: 0,
         }
     }
 
@@ -194,6 +200,10 @@ impl<'s> Reporter<'s> {
 
     pub(super) fn warning(&mut self, at: At, key: &str, text: impl Into<String>) {
         self.push(Severity::Warning, Some(at), key, text.into());
+    }
+
+    pub(super) fn note(&mut self, at: At, key: &str, text: impl Into<String>) {
+        self.push(Severity::Note, Some(at), key, text.into());
     }
 
     /// An error of the whole file.
@@ -231,11 +241,13 @@ impl<'s> Reporter<'s> {
         for (severity, count) in [
             (Severity::Error, self.errors),
             (Severity::Warning, self.warnings),
+            (Severity::Note, self.notes),
         ] {
             if count > MAX_SHOWN {
                 let what = match severity {
                     Severity::Error => "errors",
                     Severity::Warning => "warnings",
+                    Severity::Note => "notes",
                 };
                 let text = format!(
                     "{} more {what} in this file are not shown ({count} in all)",
@@ -257,6 +269,7 @@ impl<'s> Reporter<'s> {
         let count = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
+            Severity::Note => &mut self.notes,
         };
         *count += 1;
         if *count > MAX_SHOWN {

@@ -33,9 +33,14 @@ pub(super) fn decode<'b>(file: &str, bytes: &'b [u8]) -> Decoded<'b> {
 pub(super) fn unreadable(file: &str, error: &ReadError) -> Collected {
     let mut problem = Problem::of_file(Severity::Error, file, "", error.to_string());
     problem.denied = error.is_denied();
+    one(problem)
+}
+
+/// A problem that is alone in its file.
+pub(super) fn one(problem: Problem) -> Collected {
     Collected {
+        errors: usize::from(problem.severity == Severity::Error),
+        warnings: usize::from(problem.severity == Severity::Warning),
         problems: vec![problem],
-        errors: 1,
-        warnings: 0,
     }
 }

@@ -80,7 +80,7 @@ impl DemoHub {
             config: Some(files.path("hub.yaml")),
             routes: Some(files.path("sni.yaml")),
             listen: vec!["127.0.0.1:0".to_owned()],
-            admin: None,
+            ..Sources::default()
         };
         let (asking, requests) = Requests::channel();
         let (tell, told) = oneshot::channel();

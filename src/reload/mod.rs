@@ -203,11 +203,13 @@ impl Reloader {
                     match problem.severity {
                         Severity::Error => error!("{problem}"),
                         Severity::Warning => warn!("{problem}"),
+                        Severity::Note => {}
                     }
                 }
                 error!(
                     generation = self.current.generation,
-                    "reload refused: the old configuration stays in force; `snihub check` shows the same"
+                    "reload refused: the old configuration stays in force; `{}` shows the same",
+                    self.sources.check_command()
                 );
             }
         }

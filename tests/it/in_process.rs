@@ -122,7 +122,7 @@ fn start_under(
         config: Some(folder.join("hub.yaml")),
         routes: Some(folder.join("sni.yaml")),
         listen: vec!["127.0.0.1:0".into()],
-        admin: None,
+        ..Sources::default()
     };
     let trap = Trap {
         lines: Arc::default(),

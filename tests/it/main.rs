@@ -3,6 +3,7 @@
 mod support;
 
 mod admin;
+mod ats;
 mod ats_replay;
 mod balance;
 mod bounds;

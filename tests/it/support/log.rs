@@ -68,6 +68,23 @@ impl Log {
         }
     }
 
+    /// The first line of any kind, past or to come, with these words in it.
+    pub(crate) fn wait_text(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state.lock().unwrap();
+        loop {
+            if let Some(line) = state.text.iter().find(|line| line.contains(words)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if state.open == 0 || left.is_zero() {
+                drop(state);
+                panic!("no line with {words:?}; log:\n{}", self.tail());
+            }
+            state = self.grown.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
     /// The JSON lines so far.
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.state.lock().unwrap().json.clone()

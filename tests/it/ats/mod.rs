@@ -1,0 +1,5 @@
+//! In the place of Apache Traffic Server: its files, its container, its commands.
+
+mod folder;
+mod kubefate;
+mod rig;
