@@ -6,6 +6,7 @@ mod demo;
 mod exit;
 mod explain;
 mod hub;
+mod import;
 mod party;
 mod pki;
 mod refusals;
@@ -39,6 +40,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Import(import::Args),
     Demo(demo::Args),
     Pki(pki::Args),
     Party(party::Args),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(args),
             Command::Explain(args) => explain::run(args),
+            Command::Import(args) => import::run(args),
             Command::Demo(args) => demo::run(&args),
             Command::Pki(args) => pki::run(args),
             Command::Party(args) => party::run(args),

@@ -14,6 +14,7 @@ pub mod edit;
 mod effects;
 mod files;
 mod hub_yaml;
+mod import;
 mod ip_list;
 mod keys;
 mod lints;
@@ -28,6 +29,7 @@ mod value;
 mod yaml;
 
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
+pub use import::{Imported, import};
 pub use load::{
     HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,
 };

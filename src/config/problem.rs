@@ -281,7 +281,7 @@ impl<'s> Reporter<'s> {
             file: Arc::clone(&self.file),
             line: at.map_or(0, |at| at.line),
             column: at.map_or(0, |at| at.column),
-            key: key.into(),
+            key: escape(key),
             text,
             excerpt,
             denied: false,

@@ -14,7 +14,7 @@ mod error;
 mod live;
 mod name;
 mod plan;
-mod replace;
+pub(crate) mod replace;
 mod routes;
 
 pub use bundle::{BundleFile, Facts, files, write};

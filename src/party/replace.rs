@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What a file has besides its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Looks {
+pub(crate) struct Looks {
     pub(super) mode: u32,
     /// User and group; `None`: whoever writes it.
     owner: Option<(u32, u32)>,
@@ -17,12 +17,12 @@ pub(super) struct Looks {
 
 impl Looks {
     /// Of a file that is new.
-    pub(super) fn new(mode: u32) -> Looks {
+    pub(crate) fn new(mode: u32) -> Looks {
         Looks { mode, owner: None }
     }
 
     /// As those of a file that is there.
-    pub(super) fn of(path: &Path) -> io::Result<Looks> {
+    pub(crate) fn of(path: &Path) -> io::Result<Looks> {
         let meta = fs::metadata(path)?;
         Ok(Looks {
             mode: meta.mode() & 0o7777,
@@ -87,12 +87,12 @@ impl Drop for Beside {
 }
 
 /// Writes a file that replaces whatever was there.
-pub(super) fn put(place: &Path, bytes: &[u8], looks: Looks) -> io::Result<()> {
+pub(crate) fn put(place: &Path, bytes: &[u8], looks: Looks) -> io::Result<()> {
     Beside::write(place, bytes, looks)?.commit()
 }
 
 /// Where the file is kept as it was before a change.
-pub(super) fn backup(place: &Path) -> PathBuf {
+pub(crate) fn backup(place: &Path) -> PathBuf {
     sibling(place, "", ".bak")
 }
 
