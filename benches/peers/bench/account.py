@@ -1,6 +1,8 @@
 """What processes take: CPU time, memory, system calls."""
 
+import os
 import re
+import resource
 import subprocess
 from pathlib import Path
 
@@ -38,6 +40,17 @@ def cpu_of_threads(pids):
 def cpu_seconds(pids):
     """User and system time so far of all threads that live."""
     return sum(cpu_of_threads(pids).values()) / 1e9
+
+
+def seconds_elsewhere():
+    """CPU seconds so far of all that is not in this sandbox: other programs of the machine, and what the kernel and
+    the host below it take for themselves. Only the difference of two readings tells anything."""
+    # proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal; of the whole machine, in ticks.
+    user, nice, system, _, _, irq, softirq, steal = map(int, open("/proc/stat").readline().split()[1:9])
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    alive = cpu_seconds(int(folder.name) for folder in Path("/proc").glob("[0-9]*"))
+    return busy - alive - ended.ru_utime - ended.ru_stime
 
 
 def pss_kib(pids):

@@ -196,7 +196,19 @@ def conditions(result):
         "`maxconn`, nginx's `worker_connections`, and the hub's `limits.tunnels` where its default would be less.",
         "* The same in the network namespace for all: " + ", ".join(f"`{k}` = {v}" for k, v in known["sysctls"].items()) + ".",
         "* One listener, two workers, one exact route and one wildcard; tunnels take the two in turn.",
+        *([disturbance(result["cells"])] if result["cells"] else []),
         "* What each writes to a log, and what else is its own:",
     ]
     lines += [f"  * {proxy['title']}: {proxy['remark']}" for proxy in result["proxies"]]
     return "\n".join(lines) + "\n"
+
+
+def disturbance(cells):
+    """Whether the machine was the run's alone."""
+    shares = sorted(cell["elsewhere"] for cell in cells)
+    again = sum(cell["again"] for cell in cells)
+    return (
+        f"* Programs elsewhere on the machine, and the kernel's own threads, had {shares[len(shares) // 2]:.0%} of it "
+        f"during the median cell and {shares[-1]:.0%} during the most disturbed; {again} more were measured, and not taken "
+        "for such a disturbance."
+    )
