@@ -53,7 +53,8 @@
 //! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API, the page; the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
-//! | [`party`] | a party of the star: its route, its certificate, its bundle | `config`, `pki`, `admin` |
+//! | [`probe`] | asks a party: TCP, TLS, certificates, Pulsar CONNECT; findings as values | `net`, `pki` |
+//! | [`party`] | a party of the star: its route, its certificate, its bundle, its doctor | `config`, `pki`, `probe`, `admin` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
 //! | [`cli`] | clap; one file per command; decides nothing | everything |
 //!
@@ -71,6 +72,7 @@ pub mod party;
 pub mod peek;
 pub mod permits;
 pub mod pki;
+pub mod probe;
 pub mod refusal;
 pub mod reload;
 pub mod route;

@@ -34,7 +34,7 @@ impl Lines {
 }
 
 /// What plays no tricks on a terminal stays.
-fn clean(c: char) -> impl Iterator<Item = char> {
+pub(super) fn clean(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let (as_is, shown) = if escaped {
@@ -250,7 +250,7 @@ fn extended(usage: &ExtendedKeyUsage<'_>) -> String {
     all.join(", ")
 }
 
-fn general(name: &GeneralName<'_>) -> String {
+pub(super) fn general(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => (*name).to_owned(),
         GeneralName::IPAddress(bytes) => address(bytes),
@@ -260,7 +260,7 @@ fn general(name: &GeneralName<'_>) -> String {
     }
 }
 
-fn name(name: &X509Name<'_>) -> String {
+pub(super) fn name(name: &X509Name<'_>) -> String {
     let text = name.to_string();
     if text.is_empty() {
         "none".to_owned()
@@ -269,7 +269,7 @@ fn name(name: &X509Name<'_>) -> String {
     }
 }
 
-fn public_key(key: &SubjectPublicKeyInfo<'_>) -> String {
+pub(super) fn public_key(key: &SubjectPublicKeyInfo<'_>) -> String {
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => format!("RSA, {} bits", rsa.key_size()),
         Ok(PublicKey::EC(point)) => format!("ECDSA, {} bits", point.key_size()),
@@ -294,7 +294,7 @@ fn algorithm(oid: &str) -> String {
     known.to_owned()
 }
 
-fn moment(time: ASN1Time) -> Moment {
+pub(super) fn moment(time: ASN1Time) -> Moment {
     Moment(time.timestamp())
 }
 

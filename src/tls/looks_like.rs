@@ -1,17 +1,18 @@
-//! What a client that does not speak TLS speaks instead: the operator's hint.
+//! What a peer that does not speak TLS speaks instead: the operator's hint.
 
 use thiserror::Error;
 
 /// What bytes that are not TLS look like: the operator's hint at the setting that is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LooksLike {
-    /// An HTTP/1 request line.
+    /// An HTTP/1 request line, or a server's status line.
     #[error("looks like plain HTTP")]
     Http,
-    /// The HTTP/2 preface without TLS (gRPC with `insecure`).
+    /// The HTTP/2 preface without TLS (gRPC with `insecure`), or a server's SETTINGS.
     #[error("looks like cleartext HTTP/2 (gRPC without TLS)")]
     Http2,
-    /// A Pulsar CONNECT frame (a `pulsar://` URL where `pulsar+ssl://` belongs).
+    /// A Pulsar CONNECT frame (a `pulsar://` URL where `pulsar+ssl://` belongs), or a broker's answer
+    /// to one.
     #[error("looks like plain Pulsar (pulsar:// instead of pulsar+ssl://)")]
     Pulsar,
     /// An SSH banner.
@@ -32,7 +33,7 @@ pub enum LooksLike {
 }
 
 /// Openings in ASCII (or, for PROXY v2, fixed bytes); the first that fits wins.
-const OPENINGS: [(&[u8], LooksLike); 14] = [
+const OPENINGS: [(&[u8], LooksLike); 15] = [
     // RFC 9113 section 3.4.
     (b"PRI * HTTP/2.0\r\n", LooksLike::Http2),
     // The PROXY protocol, sections 2.1 and 2.2.
@@ -51,14 +52,16 @@ const OPENINGS: [(&[u8], LooksLike); 14] = [
     (b"TRACE ", LooksLike::Http),
     (b"PATCH ", LooksLike::Http),
     (b"PROPFIND ", LooksLike::Http),
+    // RFC 9112 section 4: what a server says to a hello that it takes for a bad request.
+    (b"HTTP/1.", LooksLike::Http),
 ];
 
 /// Below this many bytes a beginning fits too much to say anything.
 const ENOUGH: usize = 3;
 
 /// Guesses from the first bytes of a connection (any number; 14 are always enough) what it
-/// speaks. For bytes that [`HelloParser`](super::HelloParser) refused as
-/// [`NotTls`](super::HelloError::NotTls).
+/// speaks, client or server. For bytes that [`HelloParser`](super::HelloParser) refused as
+/// [`NotTls`](super::HelloError::NotTls), or that came in the place of a server's hello.
 pub fn looks_like(first_bytes: &[u8]) -> LooksLike {
     let fits = |opening: &[u8]| {
         first_bytes.starts_with(opening)
@@ -72,15 +75,17 @@ pub fn looks_like(first_bytes: &[u8]) -> LooksLike {
         [20 | 21 | 23 | 24, 3, ..] => LooksLike::OtherTlsRecord,
         // RFC 5246 appendix E.2: length with the top bit set, CLIENT-HELLO 1, version 0.2 or 3.x.
         [len, _, 1, 0, 2, ..] | [len, _, 1, 3, ..] if len & 0x80 != 0 => LooksLike::SslV2,
-        _ if is_pulsar_connect(first_bytes) => LooksLike::Pulsar,
+        // RFC 9113 sections 4.1 and 6.5: a server's first frame is SETTINGS (4), on stream 0.
+        [0, 0, _, 4, 0 | 1, 0, 0, 0, 0, ..] => LooksLike::Http2,
+        _ if is_pulsar(first_bytes) => LooksLike::Pulsar,
         _ => LooksLike::Unknown,
     }
 }
 
 /// Pulsar's binary protocol: total size, command size (both 4 bytes, of what follows them), then a
-/// BaseCommand whose field 1, its type, is CONNECT (2).
-fn is_pulsar_connect(bytes: &[u8]) -> bool {
-    let Some((&[a, b, c, d, e, f, g, h, 0x08, 0x02], _)) = bytes.split_first_chunk() else {
+/// BaseCommand whose field 1, its type, is CONNECT (2), CONNECTED (3) or ERROR (14).
+fn is_pulsar(bytes: &[u8]) -> bool {
+    let Some((&[a, b, c, d, e, f, g, h, 0x08, 2 | 3 | 14], _)) = bytes.split_first_chunk() else {
         return false;
     };
     let (total, command) = (
@@ -96,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_protocol_is_told_by_its_opening() {
-        let cases: [(&[u8], LooksLike); 18] = [
+        let cases: [(&[u8], LooksLike); 23] = [
             (b"GET / HTTP/1.1\r\n", LooksLike::Http),
             (b"GET", LooksLike::Http),
             (b"POST /x", LooksLike::Http),
@@ -118,6 +123,17 @@ mod tests {
                 &[0, 0, 0, 0x28, 0, 0, 0, 0x25, 8, 2, 0x12],
                 LooksLike::Unknown,
             ),
+            (
+                &[0, 0, 0, 0x29, 0, 0, 0, 0x25, 8, 3, 0x1a],
+                LooksLike::Pulsar,
+            ),
+            (
+                &[0, 0, 0, 0x29, 0, 0, 0, 0x25, 8, 17, 0x1a],
+                LooksLike::Unknown,
+            ),
+            (b"HTTP/1.1 400 Bad Request\r\n", LooksLike::Http),
+            (&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 4], LooksLike::Http2),
+            (&[0, 0, 18, 6, 0, 0, 0, 0, 0, 0, 4], LooksLike::Unknown),
             (&[0x16, 0xfe, 0xfd, 0], LooksLike::Unknown),
             (b"GETX", LooksLike::Unknown),
             (b"P", LooksLike::Unknown),

@@ -20,11 +20,12 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("demo", "*"),
     ("meter", ""),
     ("net", ""),
-    ("party", "admin::client config pki route"),
+    ("party", "admin::client config net pki probe route"),
     ("peek", "net"),
     ("permits", "net"),
     ("pki", ""),
     ("refusal", ""),
+    ("probe", "net pki"),
     ("reload", "config net route server snapshot telemetry"),
     ("route", ""),
     (
@@ -68,12 +69,12 @@ const DOORS: &[(&str, &str)] = &[
     // The tunnel's hot loop calls recv, send and shutdown itself.
     ("rustix::net", "net tunnel"),
     ("rustix::pipe", "tunnel"),
-    ("rustls", "demo pki terminate"),
+    ("rustls", "demo pki probe terminate"),
     ("saphyr_parser", "config"),
     ("sd_listen_fds", "net"),
     ("socket2", "net"),
     ("tar", "pki"),
-    ("tokio_rustls", "demo terminate"),
+    ("tokio_rustls", "demo probe terminate"),
     ("tracing_appender", "telemetry"),
     // The demo reads the hub's own records by a layer.
     ("tracing_subscriber", "demo telemetry"),
@@ -282,7 +283,7 @@ fn a_broken_arrow_is_found_with_its_line_and_its_rule() {
         (
             "src/config/yaml.rs",
             "use rustls as tls;",
-            "rustls is only for demo pki terminate",
+            "rustls is only for demo pki probe terminate",
         ),
         (
             "src/terminal.rs",

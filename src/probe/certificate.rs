@@ -1,0 +1,112 @@
+//! What is wrong with the certificates that a server showed: all of it, not the first thing.
+
+use super::{Question, Trust};
+use crate::pki::{Certificate, Moment};
+use rustls::CertificateError;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use std::time::Duration;
+
+/// One thing that is wrong with a server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It cannot be read.
+    Unreadable(String),
+    /// X.509 v1 (or 2), which has no room for names and key identifiers.
+    OldVersion(u32),
+    /// It is over, since then.
+    Ended(Moment),
+    /// It begins then: one of two clocks is wrong, or it was made ahead.
+    NotYet(Moment),
+    /// It is for other names than the one that was asked for.
+    OtherNames,
+    /// Nobody who is trusted has signed it, nor a certificate that came with it.
+    UnknownIssuer,
+    /// It is not for servers (extended key usage).
+    NotForServers,
+    /// A certificate above it is over.
+    ChainEnded,
+    /// The server does not prove that it has the key: what it signed is not right.
+    KeyNotProven(String),
+    /// Something else, in words.
+    Other(String),
+}
+
+/// Judges a chain, the server's own certificate first. `read`: what that says; none if it cannot
+/// be read.
+pub(super) fn judge(
+    chain: &[CertificateDer<'_>],
+    read: Result<&Certificate, &String>,
+    question: &Question<'_>,
+) -> Vec<Fault> {
+    let own = match read {
+        Ok(own) => own,
+        Err(why) => return vec![Fault::Unreadable(why.clone())],
+    };
+    let mut faults = Vec::new();
+    let now = Moment::of(question.now);
+    if own.version < 3 {
+        faults.push(Fault::OldVersion(own.version));
+    }
+    if own.not_after < now {
+        faults.push(Fault::Ended(own.not_after));
+    } else if own.not_before > now {
+        faults.push(Fault::NotYet(own.not_before));
+    }
+    let Some((leaf, others)) = chain.split_first() else {
+        return faults;
+    };
+    let parsed = match ParsedCertificate::try_from(leaf) {
+        Ok(parsed) => parsed,
+        Err(_) if own.version < 3 => {
+            // Java falls back on the subject there; nobody else does.
+            faults.push(Fault::OtherNames);
+            return faults;
+        }
+        Err(error) => {
+            faults.push(Fault::Unreadable(error.to_string()));
+            return faults;
+        }
+    };
+    match ServerName::try_from(question.name.as_str()) {
+        Ok(name) if verify_server_name(&parsed, &name).is_ok() => {}
+        _ => faults.push(Fault::OtherNames),
+    }
+    if let Some(trust) = question.trust {
+        // At a time when the certificate itself is good: its own time is judged above.
+        let at = now.0.clamp(own.not_before.0, own.not_after.0);
+        faults.extend(signed(&parsed, others, trust, at));
+    }
+    faults
+}
+
+fn signed(
+    parsed: &ParsedCertificate<'_>,
+    others: &[CertificateDer<'_>],
+    trust: &Trust,
+    at: i64,
+) -> Option<Fault> {
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at.max(0).unsigned_abs()));
+    let algorithms = default_provider().signature_verification_algorithms;
+    let verdict =
+        verify_server_cert_signed_by_trust_anchor(parsed, &trust.0, others, at, algorithms.all);
+    let error = match verdict {
+        Ok(()) => return None,
+        Err(rustls::Error::InvalidCertificate(error)) => error,
+        Err(error) => return Some(Fault::Other(error.to_string())),
+    };
+    Some(match error {
+        // A trusted name with another key is another authority.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Fault::UnknownIssuer,
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => Fault::ChainEnded,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Fault::NotForServers
+        }
+        error => Fault::Other(error.to_string()),
+    })
+}
