@@ -26,7 +26,8 @@ A changed file is taken within a second; a broken one changes nothing and is rep
 pub(super) struct Args {
     #[command(flatten)]
     files: Files,
-    /// Address to listen on, in place of the file's list; may be given several times: 0.0.0.0:443, [::]:443, :443
+    /// Address to listen on, in place of the file's list; may be given several times: `0.0.0.0:443`,
+    /// `[::]:443`, `:443`
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// The admin door's unix socket, in place of the file's: a path, or off
