@@ -49,6 +49,27 @@ impl Columns {
     }
 }
 
+/// A text behind `head`, in lines of at most `width` columns; those after the first begin at column
+/// `indent`. A word that is longer stays whole: paths and commands are to be copied.
+pub(super) fn wrap(to: &mut String, head: &str, indent: usize, width: usize, text: &str) {
+    to.push_str(head);
+    let mut column = head.chars().count();
+    for (at, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if at > 0 && column + 1 + length > width {
+            // Writing to a String does not fail.
+            let _ = write!(to, "\n{:indent$}", "");
+            column = indent;
+        } else if at > 0 {
+            to.push(' ');
+            column += 1;
+        }
+        to.push_str(word);
+        column += length;
+    }
+    to.push('\n');
+}
+
 /// Bytes as people read them: `734 B`, `1.2 kB`, `104.9 MB`.
 pub(super) fn bytes(n: u64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];

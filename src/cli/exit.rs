@@ -12,6 +12,8 @@ pub(super) enum Exit {
     Ok,
     /// 1: the answer is no.
     No,
+    /// 2: something does not work, where 1 is a warning (`doctor`, as monitoring plugins count).
+    Broken,
     /// 64, EX_USAGE: the command line is wrong.
     Usage,
     /// 71, EX_OSERR: the system would not.
@@ -30,6 +32,7 @@ impl Exit {
         match self {
             Exit::Ok => 0,
             Exit::No => 1,
+            Exit::Broken => 2,
             Exit::Usage => 64,
             Exit::System => 71,
             Exit::Permission => 77,

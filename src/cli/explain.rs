@@ -10,7 +10,7 @@ use crate::tls::{NameError, ServerName};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,23 +172,16 @@ fn explain(loaded: &Loaded, name: Option<&str>, port: u16, from: Option<IpAddr>)
 }
 
 fn decide(loaded: &Loaded, name: Option<&ServerName>, report: &mut Explanation) {
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let mut query = Query {
-        name,
-        source: report.from.unwrap_or(unknown),
-        inbound_port: report.port,
-        proxy_port: None,
+    let decided = match report.from {
+        // Without --from the source rule is told, not judged.
+        None => loaded.routes.decide_for_some(name, report.port),
+        Some(source) => loaded.routes.decide(&Query {
+            name,
+            source,
+            inbound_port: report.port,
+            proxy_port: None,
+        }),
     };
-    let mut decided = loaded.routes.decide(&query);
-    // Without --from the source rule is told, not judged: take somebody whom it lets in.
-    if let (None, Err(denied)) = (report.from, &decided)
-        && denied.refusal == Refusal::NotAllowed
-        && let Some(allowed) = denied.route.and_then(|route| route.ip_allow())
-        && let Some((first, _)) = allowed.ranges().next()
-    {
-        query.source = first;
-        decided = loaded.routes.decide(&query);
-    }
     let name = report.name.clone().unwrap_or_default();
     match decided {
         Ok(decision) => {

@@ -3,6 +3,7 @@
 mod check;
 mod columns;
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod hub;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
     version,
     arg_required_else_help = true,
     after_help = "\
-Exit codes: 0 well; 1 the answer is no; 64 wrong usage; 71 the system would not; 77 permission
+Exit codes: 0 well; 1 the answer is no; 2 broken, says the doctor; 64 wrong usage; 71 the system would not; 77 permission
 denied; 78 a file is wrong; 130 interrupted."
 )]
 struct Cli {
@@ -44,6 +45,7 @@ enum Command {
     Demo(demo::Args),
     Pki(pki::Args),
     Party(party::Args),
+    Doctor(doctor::Args),
     Status(status::Args),
     Routes(routes::Args),
     Tunnels(tunnels::Args),
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&args),
             Command::Pki(args) => pki::run(args),
             Command::Party(args) => party::run(args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Status(args) => status::run(&args),
             Command::Routes(args) => routes::run(&args),
             Command::Tunnels(args) => tunnels::run(&args),

@@ -10,6 +10,7 @@
 mod bundle;
 mod certificate;
 mod diff;
+pub mod doctor;
 mod error;
 mod live;
 mod name;

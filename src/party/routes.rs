@@ -4,9 +4,13 @@ use super::PartyError;
 use super::diff;
 use super::replace::{self, Beside, Looks};
 use crate::config::{self, Load, Loaded, Problem, Sources, edit};
+use crate::net::Target;
+use crate::refusal::Refusal;
 use crate::route::{Route, RouteTable};
+use crate::tls::ServerName;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -173,6 +177,32 @@ impl Routes {
 
     fn table(&self) -> Option<&RouteTable> {
         self.loaded.as_ref().map(|loaded| &loaded.routes)
+    }
+
+    /// What `check` warns of.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// What the table says to a hello with this name at this port, from somebody whom the entry lets
+    /// in: the entry, its line, and where it leads. `None`: no entry takes it.
+    pub(super) fn decide(
+        &self,
+        name: &ServerName,
+        inbound_port: u16,
+    ) -> Option<(&Arc<Route>, u32, Result<Target, Refusal>)> {
+        let table = self.table()?;
+        let (route, verdict) = match table.decide_for_some(Some(name), inbound_port) {
+            Ok(decision) => (decision.route, Ok(decision.target)),
+            Err(denied) => (denied.route?, Err(denied.refusal)),
+        };
+        Some((route, table.line_of(route).unwrap_or(0), verdict))
+    }
+
+    /// Whether the table takes this address for the party's own.
+    pub(super) fn is_source(&self, name: &str, source: SocketAddr) -> bool {
+        let party = self.table().and_then(|table| table.party_of(source.ip()));
+        party.is_some_and(|route| is_of(route, name))
     }
 
     /// Judges a new text, as `snihub check` will.

@@ -8,7 +8,7 @@ use super::{ConnectPorts, Decision, Denied, Entry, Query, Route};
 use crate::refusal::Refusal;
 use crate::tls::ServerName;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -155,6 +155,34 @@ impl RouteTable {
             return Err(denied(Refusal::PortNotPermitted(target.port)));
         }
         Ok(Decision { route, target })
+    }
+
+    /// The same for somebody whom the entry's `ip_allow` lets in: source rules are left out of account,
+    /// but where the list is empty.
+    ///
+    /// # Errors
+    /// As [`RouteTable::decide`].
+    pub fn decide_for_some(
+        &self,
+        name: Option<&ServerName>,
+        inbound_port: u16,
+    ) -> Result<Decision<'_>, Denied<'_>> {
+        let mut query = Query {
+            name,
+            source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            inbound_port,
+            proxy_port: None,
+        };
+        let decided = self.decide(&query);
+        if let Err(denied) = &decided
+            && denied.refusal == Refusal::NotAllowed
+            && let Some(allowed) = denied.route.and_then(|route| route.ip_allow())
+            && let Some((first, _)) = allowed.ranges().next()
+        {
+            query.source = first;
+            return self.decide(&query);
+        }
+        decided
     }
 
     /// The one route whose `sources` hold the address; `None`: no route's, or several routes'.

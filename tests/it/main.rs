@@ -11,6 +11,7 @@ mod broken_files;
 mod clients;
 mod config_faults;
 mod demo;
+mod doctor;
 mod explain;
 mod hello_bounds;
 mod hello_conformance;

@@ -1,7 +1,7 @@
 //! `snihub party add`.
 
 use super::added::Added;
-use super::{Star, Stop, say};
+use super::{Bundles, Star, Stop, say};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::pki::receipt::shown;
@@ -58,6 +58,8 @@ pub(super) struct Args {
     lifetime: Lifetime,
     #[command(flatten)]
     passphrase: passphrase::Source,
+    #[command(flatten)]
+    bundles: Bundles,
     #[command(flatten)]
     star: Star,
 }
@@ -185,7 +187,7 @@ fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
         request.check_layout(args.layout)?;
     }
     Ok(Asked {
-        bundle: args.star.parties.join(&party.id),
+        bundle: args.bundles.of(&party),
         party,
         hub,
         order,

@@ -60,11 +60,11 @@ pub(super) fn run(args: Args) -> Exit {
         Command::Remove(args) => remove::run(&args),
         Command::Reroute(args) => reroute::run(&args),
     };
-    done.unwrap_or_else(Stop::told)
+    done.unwrap_or_else(|stop| stop.told("party"))
 }
 
 /// Why a command ended before it was done.
-enum Stop {
+pub(super) enum Stop {
     Party(PartyError),
     Pki(PkiStop),
     /// It was told already.
@@ -90,12 +90,13 @@ impl From<crate::pki::PkiError> for Stop {
 }
 
 impl Stop {
-    fn told(self) -> Exit {
+    /// `command`: which one it was.
+    pub(super) fn told(self, command: &str) -> Exit {
         let error = match self {
             Stop::Party(error) => error,
             Stop::Pki(PkiStop::Pki(error)) => error.into(),
             Stop::Pki(PkiStop::Said(exit, text)) => {
-                complain(&format!("snihub party: {text}\n"));
+                complain(&format!("snihub {command}: {text}\n"));
                 return exit;
             }
             Stop::Told(exit) => return exit,
@@ -110,14 +111,14 @@ impl Stop {
                 _ => Exit::System,
             },
         };
-        complain(&format!("snihub party: {error}\n"));
+        complain(&format!("snihub {command}: {error}\n"));
         exit
     }
 }
 
 /// Which files and which hub.
 #[derive(Debug, ClapArgs)]
-struct Star {
+pub(super) struct Star {
     /// hub.yaml [default: /etc/snihub/hub.yaml if it is there, else the built-in defaults]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -130,13 +131,24 @@ struct Star {
     admin: Option<PathBuf>,
     #[command(flatten)]
     authority: Place,
+}
+
+/// Where bundles are.
+#[derive(Debug, ClapArgs)]
+struct Bundles {
     /// Where the parties' bundles are
     #[arg(long, value_name = "DIR", default_value = "parties")]
     parties: PathBuf,
 }
 
+impl Bundles {
+    fn of(&self, party: &Party) -> PathBuf {
+        self.parties.join(&party.id)
+    }
+}
+
 impl Star {
-    fn sources(&self) -> Sources {
+    pub(super) fn sources(&self) -> Sources {
         Sources {
             config: self.config.clone(),
             routes: self.routes.clone(),
@@ -153,19 +165,24 @@ impl Star {
         }
     }
 
+    /// Whether somebody said which files.
+    pub(super) fn is_named(&self) -> bool {
+        self.config.is_some() || self.routes.is_some()
+    }
+
     /// `None`: the hub cannot be asked.
-    fn socket(&self) -> Result<Option<PathBuf>, Stop> {
+    pub(super) fn socket(&self) -> Result<Option<PathBuf>, Stop> {
         hub::socket(self.admin.as_deref(), self.config.as_deref()).map_err(Stop::Told)
     }
 
     /// Without an authority there are routes all the same.
-    fn folder(&self) -> Option<Folder> {
+    pub(super) fn folder(&self) -> Option<Folder> {
         self.authority.open().ok()
     }
 
     /// A party of the file by its number or name: of the authority's domain, or the only one that is
     /// called so.
-    fn party(&self, text: &str, routes: &Routes) -> Result<Party, Stop> {
+    pub(super) fn party(&self, text: &str, routes: &Routes) -> Result<Party, Stop> {
         let folder = self.folder();
         let domain = folder.as_ref().and_then(Folder::domain);
         if text.contains('.') || domain.is_some() {

@@ -1,6 +1,6 @@
 //! `snihub party remove`.
 
-use super::{Star, Stop, say, would};
+use super::{Bundles, Star, Stop, say, would};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub;
@@ -24,6 +24,8 @@ pub(super) struct Args {
     /// How to write the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    bundles: Bundles,
     #[command(flatten)]
     star: Star,
 }
@@ -96,7 +98,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     }
     let next = format!(
         "its certificate is still good: `snihub pki revoke {name} --all` takes it back; {} stays",
-        shown(&args.star.parties.join(&party.id)).display()
+        shown(&args.bundles.of(&party)).display()
     );
     say(&mut text, "next", &next);
     Ok(answer(&text, told.exit))

@@ -1,7 +1,7 @@
 //! `snihub party show`.
 
 use super::list::{counts, describe};
-use super::{Star, Stop, say};
+use super::{Bundles, Star, Stop, say};
 use crate::cli::Format;
 use crate::cli::check::plural;
 use crate::cli::columns::bytes;
@@ -22,6 +22,8 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
+    bundles: Bundles,
+    #[command(flatten)]
     star: Star,
 }
 
@@ -36,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let folder = args.star.folder();
     let (counted, why) = counts(&args.star)?;
     let mut body = describe(&row, folder.as_ref(), counted.as_ref());
-    let bundle = args.star.parties.join(&party.id);
+    let bundle = args.bundles.of(&party);
     body["party"] = json!(party.id);
     body["file"] = json!(routes.path);
     for key in ["ip_allow", "sources"] {

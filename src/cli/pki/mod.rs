@@ -144,7 +144,7 @@ fn days() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=3652)
 }
 
-fn layouts() -> impl TypedValueParser<Value = Layout> {
+pub(super) fn layouts() -> impl TypedValueParser<Value = Layout> {
     let values = Layout::ALL.map(|layout| {
         let spec = layout.spec();
         PossibleValue::new(spec.name).help(spec.about)

@@ -1,6 +1,7 @@
 //! Where a bundle goes, and what is said when it is there.
 
 use super::Stop;
+use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
 use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To};
 use std::fmt::Write;
@@ -153,21 +154,7 @@ fn what(receipt: &Receipt, content: Content) -> String {
 
 /// A word, and a text beside it in lines that fit a terminal.
 pub(in crate::cli) fn paragraph(to: &mut String, word: &str, text: &str) {
-    let mut column = WIDTH;
-    for (at, part) in text.split(' ').enumerate() {
-        let length = part.chars().count();
-        if at == 0 {
-            let _ = write!(to, "{word:<8}{part}");
-            column = 8 + length;
-        } else if column + 1 + length > WIDTH {
-            let _ = write!(to, "\n        {part}");
-            column = 8 + length;
-        } else {
-            let _ = write!(to, " {part}");
-            column += 1 + length;
-        }
-    }
-    to.push('\n');
+    wrap(to, &format!("{word:<8}"), 8, WIDTH, text);
 }
 
 /// Below the working directory as people would type it.

@@ -13,6 +13,7 @@ pub(crate) mod mutation;
 pub(crate) mod oracles;
 pub(crate) mod party;
 pub(crate) mod program;
+pub(crate) mod pulsar;
 pub(crate) mod tap;
 pub(crate) mod tls_server;
 pub(crate) mod wire;

@@ -17,6 +17,10 @@ pub(crate) enum Service {
     Echo,
     /// HTTP/1.1: the body of a request back, then close.
     HttpEcho,
+    /// What a web server says to what it does not understand.
+    BadRequest,
+    /// A Pulsar broker that advertises this host.
+    Pulsar(&'static str),
 }
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -62,6 +66,11 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>, service: Service) -> io::
     match service {
         Service::Echo => echo(&mut tls)?,
         Service::HttpEcho => http_echo(&mut tls)?,
+        Service::BadRequest => {
+            let _ = tls.read(&mut [0; 4096])?;
+            tls.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")?;
+        }
+        Service::Pulsar(advertised) => super::pulsar::serve(&mut tls, advertised)?,
     }
     tls.conn.send_close_notify();
     tls.flush()?;

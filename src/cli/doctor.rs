@@ -1,0 +1,320 @@
+//! `snihub doctor`: asks a party, directly and through the hub, and says what is wrong.
+
+use super::check::plural;
+use super::columns::wrap;
+use super::exit::{Exit, answer};
+use super::party::{Star, Stop};
+use super::pki::layouts;
+use super::{Format, hub};
+use crate::admin::client::ClientError;
+use crate::party::doctor::{
+    Doctor, Finding, Heard, HubSide, MOST_SETTINGS_BYTES, PartySide, Report, Severity, Unheard,
+    hub_target,
+};
+use crate::party::{LAYOUTS, Party, PartyError, Routes};
+use crate::pki::{Folder, Layout};
+use crate::probe::{Identity, Prober, Trust};
+use serde_json::json;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime;
+
+/// Columns of a terminal that nobody made wider.
+const WIDTH: usize = 80;
+/// Parties that are asked at once.
+const AT_ONCE: usize = 16;
+
+/// Asks parties, directly and through the hub, and says what is wrong and which line to change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  snihub doctor                             on the hub's machine: the hub and all its parties
+  snihub doctor 9998                        the same for one party
+  snihub doctor --via proxy.fate.org:443 --broker-conf /pulsar/conf/standalone.conf
+                                            on a party's machine: the hub, this broker's settings,
+                                            and whether the hub leads to this broker
+  snihub doctor 10000 9999 --via proxy.fate.org --broker-conf standalone.conf
+                                            and whether it leads to these parties
+
+With --via and neither --routes nor --config it looks as a party does, and reads no sni.yaml. A
+party's certificate is judged by --trust, else by the authority of --ca, else by the file that
+broker.conf trusts.
+
+Exit codes say the worst that was found: 0 well, or notes; 1 warnings: it works, and not for long or
+not for everybody; 2 errors: something does not work. Else 64 wrong usage; 71 the system would not;
+77 permission denied; 78 a file is wrong.")]
+pub(super) struct Args {
+    /// Which parties, by number or full name [default: all of sni.yaml]
+    #[arg(value_name = "PARTY")]
+    names: Vec<String>,
+    /// The hub as parties reach it [default: the first door of the hub that runs here]
+    #[arg(long, value_name = "HOST:PORT")]
+    via: Option<String>,
+    /// This party's broker.conf or standalone.conf
+    #[arg(long, value_name = "FILE", requires = "via")]
+    broker_conf: Option<PathBuf>,
+    /// The authority whose certificates count, PEM
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// A certificate to show to who asks for one, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// What the parties run [default: what their certificates were issued for, else pulsar]
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    layout: Option<Layout>,
+    /// For each step: name and connection, TLS, CONNECT; 0.05 to 60
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = patience)]
+    timeout: Duration,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    star: Star,
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|s| (0.05..=60.0).contains(s));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "seconds from 0.05 to 60 are wanted".to_owned())
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Exit {
+    examine(args).unwrap_or_else(|stop| stop.told("doctor"))
+}
+
+fn examine(args: &Args) -> Result<Exit, Stop> {
+    if let Some(layout) = args.layout
+        && !LAYOUTS.contains(&layout)
+    {
+        let text = format!("--layout {}: no party of a star has it", layout.spec().name);
+        return Err(PartyError::Usage(text).into());
+    }
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Ok(super::exit::system("cannot start", &error)),
+    };
+    let reports = match args.is_partys() {
+        true => runtime.block_on(at_party(args))?,
+        false => runtime.block_on(at_hub(args))?,
+    };
+    Ok(tell(&reports, args.format))
+}
+
+impl Args {
+    fn is_partys(&self) -> bool {
+        self.via.is_some() && !self.star.is_named()
+    }
+
+    /// `trust`: whose certificates count where nobody says.
+    fn doctor(&self, trust: Option<Trust>) -> Result<Doctor, Stop> {
+        let trust = match &self.trust {
+            None => trust,
+            Some(file) => {
+                let read = Trust::read(&read(file)?);
+                Some(read.map_err(|why| PartyError::Refused(format!("{} {why}", file.display())))?)
+            }
+        };
+        let identity = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                let made = Identity::read(&read(cert)?, &read(key)?);
+                Some(made.map_err(|why| {
+                    PartyError::Refused(format!("{} and {}: {why}", cert.display(), key.display()))
+                })?)
+            }
+            _ => None,
+        };
+        Ok(Doctor {
+            prober: Prober::open(),
+            trust,
+            identity,
+            patience: self.timeout,
+        })
+    }
+}
+
+async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
+    let routes = Routes::read(&args.star.sources())?;
+    let folder = args.star.folder();
+    let ours = folder.as_ref().and_then(authority);
+    let heard = heard(&args.star)?;
+    let via = match (&args.via, &heard) {
+        (Some(text), _) => Some(hub_target(text)?),
+        (None, Ok(heard)) => heard
+            .door()
+            .map(|door| hub_target(&door.to_string()))
+            .transpose()?,
+        (None, Err(_)) => None,
+    };
+    let side = HubSide {
+        routes: &routes,
+        folder: folder.as_ref(),
+        heard,
+        via,
+        named: args.via.is_some(),
+        layout: args.layout,
+    };
+    let doctor = args.doctor(ours)?;
+    let mut parties = Vec::new();
+    for text in &args.names {
+        parties.push(args.star.party(text, &routes)?);
+    }
+    if parties.is_empty() {
+        parties = side.parties();
+    }
+    let mut reports = vec![side.hub()];
+    for some in parties.chunks(AT_ONCE) {
+        reports.extend(together(some.iter().map(|party| side.party(&doctor, party))).await);
+    }
+    Ok(reports)
+}
+
+/// All of them at once on this thread; their answers in the order of asking.
+async fn together<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = asked.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in running.iter_mut().filter(|(_, done)| done.is_none()) {
+            if let std::task::Poll::Ready(answer) = future.as_mut().poll(context) {
+                *done = Some(answer);
+            }
+        }
+        match running.iter().all(|(_, done)| done.is_some()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+fn heard(star: &Star) -> Result<Result<Heard, Unheard>, Stop> {
+    let Some(socket) = star.socket()? else {
+        return Ok(Err(Unheard::Silent(
+            "hub.yaml says `admin: off`".to_owned(),
+        )));
+    };
+    Ok(Heard::ask(&socket).map_err(|error| match error {
+        ClientError::NotRunning(_) => {
+            Unheard::NotRunning(format!("no hub runs behind {}", socket.display()))
+        }
+        error => Unheard::Silent(error.to_string()),
+    }))
+}
+
+async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
+    let via = args.via.as_deref().unwrap_or_default();
+    let text = match &args.broker_conf {
+        None => None,
+        Some(file) => Some(String::from_utf8_lossy(&read(file)?).into_owned()),
+    };
+    let settings = args.broker_conf.as_deref().zip(text.as_deref());
+    let layout = args.layout.unwrap_or(Layout::Pulsar);
+    let side = PartySide::new(hub_target(via)?, layout, settings)?;
+    let folder = args.star.folder();
+    let ours = folder.as_ref().and_then(authority);
+    let doctor = args.doctor(ours.or_else(|| side.trust()))?;
+    let domain = side.domain().or(folder.as_ref().and_then(Folder::domain));
+    let mut others = Vec::new();
+    for text in &args.names {
+        if domain.is_none() && !text.contains('.') {
+            let say = format!("{text} is no full name: say {text}.DOMAIN, or --broker-conf");
+            return Err(PartyError::Usage(say).into());
+        }
+        others.push(Party::new(text, domain)?);
+    }
+    Ok(side.examine(&doctor, &others).await)
+}
+
+/// The authority of the folder: the star's own.
+fn authority(folder: &Folder) -> Option<Trust> {
+    Trust::read(folder.certificate_pem().as_bytes()).ok()
+}
+
+/// A file of a bounded length.
+fn read(file: &Path) -> Result<Vec<u8>, Stop> {
+    let unread = |error: io::Error| PartyError::Io {
+        what: "read it",
+        path: file.to_owned(),
+        source: error,
+    };
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(unread)?;
+    opened
+        .take(MOST_SETTINGS_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(unread)?;
+    Ok(bytes)
+}
+
+fn tell(reports: &[Report], format: Format) -> Exit {
+    let worst = reports.iter().map(|report| report.worst).max();
+    let worst = worst.unwrap_or(Severity::Ok);
+    let exit = match worst {
+        Severity::Ok | Severity::Note => Exit::Ok,
+        Severity::Warning => Exit::No,
+        Severity::Error => Exit::Broken,
+    };
+    if format == Format::Json {
+        let body = json!({ "worst": worst, "reports": reports });
+        return answer(&format!("{body:#}\n"), exit);
+    }
+    let mut text = String::new();
+    for report in reports {
+        show(&mut text, report);
+    }
+    let count = |severity| {
+        let findings = reports.iter().flat_map(|report| &report.sections);
+        let findings = findings.flat_map(|section| &section.findings);
+        findings
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    // Writing to a String does not fail.
+    let _ = match worst {
+        Severity::Ok | Severity::Note => writeln!(text, "all is well"),
+        _ => writeln!(
+            text,
+            "{}, {}",
+            plural(errors, "error"),
+            plural(warnings, "warning")
+        ),
+    };
+    answer(&text, exit)
+}
+
+fn show(text: &mut String, report: &Report) {
+    let _ = writeln!(text, "{}", hub::printable(&report.subject));
+    for section in &report.sections {
+        wrap(text, "  ", 4, WIDTH, &hub::printable(&section.title));
+        for finding in &section.findings {
+            show_finding(text, finding);
+        }
+    }
+    text.push('\n');
+}
+
+fn show_finding(text: &mut String, finding: &Finding) {
+    let word = match finding.severity {
+        Severity::Ok => "ok",
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "ERROR",
+    };
+    let head = format!("    {word:<9}");
+    wrap(text, &head, 13, WIDTH, &hub::printable(&finding.seen));
+    for (word, said) in [("why: ", &finding.why), ("do:  ", &finding.fix)] {
+        if let Some(said) = said {
+            let head = format!("{:13}{word}", "");
+            wrap(text, &head, 18, WIDTH, &hub::printable(said));
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! On the hub's machine: what should be is known, and each party is asked twice.
+
+use super::Doctor;
+use super::finding::{Finding, Report, Section};
+use super::hub::Heard;
+use super::leg::{Leg, Routed, Way, judge};
+use crate::net::{Host, Target};
+use crate::party::{LAYOUTS, Party, Routes};
+use crate::pki::{Folder, Layout, Standing};
+use crate::refusal::Refusal;
+use crate::route::TargetTemplate;
+use crate::tls::ServerName;
+
+/// Why the hub that runs here was not heard.
+#[derive(Debug, Clone)]
+pub enum Unheard {
+    /// None runs.
+    NotRunning(String),
+    /// One may run, and does not say.
+    Silent(String),
+}
+
+/// What is known there.
+#[derive(Debug)]
+pub struct HubSide<'h> {
+    /// sni.yaml.
+    pub routes: &'h Routes,
+    /// The authority, if it is here.
+    pub folder: Option<&'h Folder>,
+    /// What the hub said.
+    pub heard: Result<Heard, Unheard>,
+    /// Where the hub is asked as a party asks it: the one that is named, else its first door.
+    pub via: Option<Target>,
+    /// Whether somebody named it.
+    pub named: bool,
+    /// What every party runs; `None`: what its certificate was made for.
+    pub layout: Option<Layout>,
+}
+
+impl Routed for Routes {
+    fn takes(&self, name: &str) -> bool {
+        Routes::takes(self, name).is_some_and(|row| row.route.target().is_some())
+    }
+}
+
+impl HubSide<'_> {
+    /// Every party that has an entry of its own and a target, in file order.
+    pub fn parties(&self) -> Vec<Party> {
+        let mut parties: Vec<Party> = Vec::new();
+        let domain = self.folder.and_then(Folder::domain);
+        for row in self
+            .routes
+            .rows()
+            .filter(|row| row.route.target().is_some())
+        {
+            if let Ok(party) = Party::new(row.route.pattern().as_str(), domain)
+                && !parties.contains(&party)
+            {
+                parties.push(party);
+            }
+        }
+        parties
+    }
+
+    /// About the hub itself.
+    pub fn hub(&self) -> Report {
+        let mut findings = Vec::new();
+        let warnings = self.routes.warnings().len();
+        let file = self.routes.path.display();
+        let entries = self.routes.rows().count();
+        findings.push(match (warnings, entries) {
+            (_, 0) => Finding::error("file", format!("{file}: no entry"))
+                .why("the hub has nobody to lead to")
+                .fix("`snihub party add PARTY --route HOST:6651`"),
+            (0, 1..) => Finding::ok("file", format!("{file}: {entries} entries")),
+            _ => Finding::warning(
+                "file",
+                format!("{file}: {entries} entries, {warnings} warnings"),
+            )
+            .why("a line of it means something else than it seems to, or nothing")
+            .fix("`snihub check` shows them"),
+        });
+        match &self.heard {
+            Ok(heard) => findings.extend(heard.health()),
+            Err(Unheard::NotRunning(text)) if !self.named => findings.push(
+                Finding::error("hub.running", text.clone())
+                    .why("no party reaches another")
+                    .fix("`systemctl start snihub.socket snihub.service`, or `snihub run`; if it will not: `snihub check`"),
+            ),
+            Err(Unheard::NotRunning(text) | Unheard::Silent(text)) => findings.push(
+                Finding::note("hub.running", format!("its records are not looked at: {text}")),
+            ),
+        }
+        if self.via.is_none() && self.heard.is_ok() {
+            findings.push(
+                Finding::note(
+                    "hub.door",
+                    "not asked through the hub: each of its doors wants a PROXY header",
+                )
+                .fix("--via HUB:PORT, by way of what sends it that header"),
+            );
+        }
+        Report::new("the hub", vec![Section::new("on this machine", findings)])
+    }
+
+    /// About one party.
+    pub async fn party(&self, doctor: &Doctor, party: &Party) -> Report {
+        let port = self.via.as_ref().map_or(443, |via| via.port);
+        let (mut configuration, target) = self.configuration(party, port);
+        let layout = self.layout_of(party);
+        configuration.extend(self.issued(party));
+        let mut sections = vec![Section::new("configuration", configuration)];
+        let others: Vec<String> = self.parties().into_iter().map(|other| other.name).collect();
+        let leg = |way, target, direct| Leg {
+            way,
+            party,
+            target,
+            patience: doctor.patience,
+            direct,
+            others: &others,
+            routed: Some(self.routes),
+            at_hub: true,
+            trusted: doctor.trust.is_some(),
+        };
+        let mut direct = None;
+        if let Some(target) = &target {
+            direct = doctor.ask(party, target, layout, true).await;
+            let findings = direct
+                .as_ref()
+                .map(|answer| judge(&leg(Way::Direct, target, None), answer));
+            sections.push(Section::new(
+                format!("directly, {target}"),
+                findings.unwrap_or_default(),
+            ));
+        }
+        if let Some(via) = &self.via {
+            let answer = doctor.ask(party, via, layout, false).await;
+            let leg = leg(Way::Hub, via, direct.as_ref());
+            let findings = answer.map(|answer| judge(&leg, &answer));
+            sections.push(Section::new(
+                format!("through the hub, {via}"),
+                findings.unwrap_or_default(),
+            ));
+        }
+        if let Ok(heard) = &self.heard {
+            sections.push(Section::new(
+                "the hub's records",
+                heard.records(party, self.routes),
+            ));
+        }
+        Report::new(&party.name, sections)
+    }
+
+    fn configuration(&self, party: &Party, port: u16) -> (Vec<Finding>, Option<Target>) {
+        let (name, id) = (&party.name, &party.id);
+        let file = self.routes.path.display();
+        let add = format!("`snihub party add {id} --route HOST:6651`");
+        let Ok(asked) = ServerName::parse(name.as_bytes()) else {
+            return (
+                vec![Finding::error("route", format!("{name} is no server name"))],
+                None,
+            );
+        };
+        let decided = self.routes.decide(&asked, port);
+        let (route, line, verdict) = match decided {
+            Some(decided) => decided,
+            None => {
+                let finding = Finding::error("route", format!("{file}: no entry takes {name}"))
+                    .why("every call to this party ends at the hub, with TLS alert 112")
+                    .fix(add);
+                return (vec![finding], None);
+            }
+        };
+        let pattern = route.pattern().as_str();
+        let target = match verdict {
+            Ok(target) => target,
+            Err(refusal) => {
+                let finding =
+                    Finding::error("route", format!("{file}:{line}: {pattern}: {refusal}"))
+                        .why("every call to this party ends at the hub")
+                        .fix(match refusal {
+                            Refusal::PortNotPermitted(port) => {
+                                format!("connect_ports in hub.yaml has to hold {port}")
+                            }
+                            _ => format!("a tunnel_route in that entry, or {add} above it"),
+                        });
+                return (vec![finding], None);
+            }
+        };
+        let mut findings = Vec::new();
+        let allowed = route.ip_allow().map(|allowed| format!(", for {allowed}"));
+        let seen = format!(
+            "{file}:{line}: {pattern} -> {target}{}",
+            allowed.unwrap_or_default()
+        );
+        findings.push(match self.routes.find(name) {
+            Some(own) if own.line != line => Finding::warning("route.shadowed", seen)
+                .why(format!(
+                    "the party's own entry, line {}, is never asked",
+                    own.line
+                ))
+                .fix(format!("move line {} above line {line}", own.line)),
+            _ => Finding::ok("route", seen),
+        });
+        if let (Host::Ip(ip), false) = (
+            &target.host,
+            route.target().is_some_and(TargetTemplate::is_dynamic),
+        ) && !target.fence.permits(*ip)
+        {
+            findings.push(Finding::error(
+                "route",
+                format!("{target} is an address that this route may not dial"),
+            ));
+        }
+        if let (Ok(heard), Some(written)) = (&self.heard, route.target()) {
+            findings.push(heard.route(party, &route.id, written.as_str()));
+        }
+        (findings, Some(target))
+    }
+
+    /// What our authority says of its certificate.
+    fn issued(&self, party: &Party) -> Option<Finding> {
+        let listing = self.folder?.listing();
+        let of_it = |entry: &&crate::pki::Entry<'_>| entry.issue.primary == party.name;
+        let mut own = listing.entries.iter().filter(of_it);
+        let stands = own.any(|entry| matches!(entry.standing, Standing::Valid | Standing::Due));
+        (!stands).then(|| {
+            Finding::note(
+                "authority",
+                format!(
+                    "our authority has no certificate that stands for {}",
+                    party.name
+                ),
+            )
+            .fix(format!(
+                "`snihub party add {} --route ...` issues one",
+                party.id
+            ))
+        })
+    }
+
+    fn layout_of(&self, party: &Party) -> Layout {
+        let issued = || {
+            let listing = self.folder?.listing();
+            let mut own = listing.entries.iter().rev();
+            let own = own.find(|entry| {
+                entry.issue.primary == party.name && LAYOUTS.contains(&entry.issue.layout)
+            });
+            own.map(|entry| entry.issue.layout)
+        };
+        self.layout.or_else(issued).unwrap_or(Layout::Pulsar)
+    }
+}

@@ -1,0 +1,327 @@
+//! One way to a party, directly or through the hub: what an answer means.
+
+use super::certificate;
+use super::finding::{Finding, ms};
+use super::instead;
+use crate::net::{DialError, Host, Target};
+use crate::party::Party;
+use crate::probe::{Answer, ClientCertificate, NoPulsar, NoTls, Pulsar, Tcp, Tls};
+use crate::tls::LooksLike;
+use std::time::Duration;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From here, to where the hub dials.
+    Direct,
+    /// As another party goes.
+    Hub,
+}
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leg<'l> {
+    pub(super) way: Way,
+    pub(super) party: &'l Party,
+    /// Where the question went.
+    pub(super) target: &'l Target,
+    pub(super) patience: Duration,
+    /// What came of the other way, if that was asked before.
+    pub(super) direct: Option<&'l Answer>,
+    /// Names of other parties: whose certificate may it be?
+    pub(super) others: &'l [String],
+    /// Which names the hub has a route for; `None`: not known here.
+    pub(super) routed: Option<&'l dyn Routed>,
+    /// Whether it is the operator of the hub who reads this.
+    pub(super) at_hub: bool,
+    /// For certificates: nobody said whose count.
+    pub(super) trusted: bool,
+}
+
+/// Whether the hub has a route for a name.
+pub(super) trait Routed: std::fmt::Debug {
+    /// Whether one takes it.
+    fn takes(&self, name: &str) -> bool;
+}
+
+/// All that an answer tells.
+pub(super) fn judge(leg: &Leg<'_>, answer: &Answer) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match &answer.tcp {
+        Ok(tcp) => findings.push(connected(leg, tcp)),
+        Err(error) => return vec![not_connected(leg, error)],
+    }
+    match &answer.tls {
+        Some(Ok(tls)) => findings.extend(handshake(leg, tls)),
+        Some(Err(why)) => findings.push(no_tls(leg, why, answer.instead)),
+        None => {}
+    }
+    match &answer.pulsar {
+        Some(Ok(pulsar)) => findings.extend(connect(leg, pulsar)),
+        Some(Err(why)) => {
+            let client = answer.tls.as_ref().and_then(|tls| tls.as_ref().ok());
+            findings.extend(no_pulsar(leg, why, client.map(|tls| tls.client)));
+        }
+        None => {}
+    }
+    findings
+}
+
+fn connected(leg: &Leg<'_>, tcp: &Tcp) -> Finding {
+    let mut text = match &leg.target.host {
+        Host::Ip(_) => String::new(),
+        Host::Name(name) => {
+            let (ip, took) = (tcp.address.ip(), ms(tcp.resolve_time));
+            format!("{name} is {ip} ({took}); ")
+        }
+    };
+    text += &format!("connected in {}", ms(tcp.connect_time));
+    Finding::ok("tcp", text)
+}
+
+pub(super) fn not_connected(leg: &Leg<'_>, error: &DialError) -> Finding {
+    let (target, id) = (leg.target, &leg.party.id);
+    let seconds = leg.patience.as_secs_f64();
+    let (check, seen) = match error {
+        DialError::Resolve(error) => ("resolve", error.to_string()),
+        DialError::Refused(_) => (
+            "tcp.refused",
+            format!("{target} refuses connections: nobody listens on that port"),
+        ),
+        DialError::TimedOut(_) => (
+            "tcp.silent",
+            format!(
+                "{target} does not answer within {seconds} s: a firewall, or a host that is down"
+            ),
+        ),
+        error => ("tcp", error.to_string()),
+    };
+    let finding = Finding::error(check, seen);
+    match (leg.way, check) {
+        (Way::Hub, "resolve") => finding
+            .why("without the hub's address nothing of the star is reached from here")
+            .fix(format!("the line of `hosts` in the party's bundle belongs into /etc/hosts here: HUB_ADDRESS {target}")),
+        (Way::Hub, _) => finding
+            .why("without the hub no other party is reached from here")
+            .fix(format!("let this machine out to {target}, and look at the hub: `snihub status` there")),
+        (Way::Direct, "resolve") => finding
+            .why("the hub resolves as this machine does: every call to this party fails")
+            .fix(format!("`snihub party reroute {id} --route ADDRESS:PORT`, or a name that /etc/hosts or the DNS knows here")),
+        (Way::Direct, "tcp.refused") => finding
+            .why("every call to this party fails with TLS alert 80")
+            .fix(format!(
+                "is the broker running, with `brokerServicePortTls={}`? If it is elsewhere: `snihub \
+                 party reroute {id} --route HOST:PORT`", target.port
+            )),
+        (Way::Direct, _) => finding
+            .why("the hub waits for dial_timeout and then answers with TLS alert 80")
+            .fix(format!(
+                "let this machine in to {target} in the party's firewall; if it moved: `snihub party \
+                 reroute {id} --route HOST:PORT`"
+            )),
+    }
+}
+
+fn handshake(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
+    let also = match tls.takes_1_2 {
+        Some(true) if tls.version == "TLS 1.3" => ", also 1.2",
+        Some(false) => ", not 1.2",
+        _ => "",
+    };
+    let alpn = tls
+        .alpn
+        .as_ref()
+        .map(|name| format!(", speaks {name}"))
+        .unwrap_or_default();
+    let mut findings = vec![Finding::ok(
+        "tls",
+        format!("{}{also}{alpn}, handshake in {}", tls.version, ms(tls.took)),
+    )];
+    let direct = leg.direct.and_then(|answer| match &answer.tls {
+        Some(Ok(direct)) => Some(direct),
+        _ => None,
+    });
+    match direct {
+        Some(direct) if direct.der == tls.der => {
+            let seen = "the same certificate as directly";
+            findings.push(Finding::ok("certificate", seen));
+        }
+        Some(_) => {
+            let other = tls.certificate.as_ref().map(|own| own.names.join(", "));
+            let seen = format!(
+                "another server than directly answers: its certificate is for {}",
+                other.unwrap_or_default()
+            );
+            findings.push(
+                Finding::error("hub.elsewhere", seen)
+                    .why("the hub that runs leads somewhere else than sni.yaml says")
+                    .fix("`snihub reload` on the hub's machine says whether it takes the file"),
+            );
+            findings.extend(certificate::judge(leg, tls));
+        }
+        None => findings.extend(certificate::judge(leg, tls)),
+    }
+    findings.extend(client_certificate(leg, tls));
+    findings
+}
+
+fn client_certificate(leg: &Leg<'_>, tls: &Tls) -> Option<Finding> {
+    Some(match tls.client {
+        ClientCertificate::NotAsked => return None,
+        ClientCertificate::Asked => Finding::note(
+            "client_certificate",
+            "it asks for a client certificate, and does without",
+        ),
+        ClientCertificate::Taken => {
+            Finding::ok("client_certificate", "it takes our client certificate")
+        }
+        ClientCertificate::Required => client_required(leg),
+        ClientCertificate::Declined => Finding::error(
+            "client_certificate.declined",
+            "it ends the connection of who shows our client certificate",
+        )
+        .why("whoever calls this party shows one of the same authority")
+        .fix("tlsTrustCertsFilePath of its broker.conf has to hold the authority's certificate"),
+    })
+}
+
+fn client_required(_: &Leg<'_>) -> Finding {
+    Finding::warning(
+        "client_certificate.required",
+        "it requires a client certificate, and there is none to show: not asked further",
+    )
+    .why(
+        "brokers that replicate to it have to show one: brokerClientAuthenticationPlugin=\
+         org.apache.pulsar.client.impl.auth.AuthenticationTls, with its tlsCertFile and tlsKeyFile",
+    )
+    .fix(
+        "run this again with --cert and --key of a party; if nobody is to show one: \
+         tlsRequireTrustedClientCertOnConnect=false in its broker.conf",
+    )
+}
+
+fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
+    if let Some(looks) = found {
+        return instead::judge(leg, looks);
+    }
+    let (id, name, target) = (&leg.party.id, &leg.party.name, leg.target);
+    match (why, leg.way) {
+        (NoTls::CertificateRequired, _) => client_required(leg),
+        (NoTls::Alert(112), Way::Hub) => unknown(leg),
+        (NoTls::Alert(49), Way::Hub) if leg.at_hub => Finding::note(
+            "hub.not_allowed",
+            "the hub does not let this machine call it: ip_allow of its entry lists others",
+        ),
+        (NoTls::Alert(49), Way::Hub) => Finding::error(
+            "hub.not_allowed",
+            "the hub does not let this machine call it (TLS alert 49)",
+        )
+        .why(format!(
+            "{name} takes calls from listed addresses, and this machine's is not one"
+        ))
+        .fix("the hub's operator adds the address the hub sees to ip_allow of the entry"),
+        (NoTls::Alert(80), Way::Hub) => unreached(leg),
+        (NoTls::Closed | NoTls::Reset | NoTls::TimedOut, Way::Hub) => Finding::error(
+            "hub.no_answer",
+            format!("the hub takes the hello, and then: {why}"),
+        )
+        .why("that is what a plain Pulsar port does, and anything else that speaks no TLS")
+        .fix(match leg.at_hub {
+            true => "see what answers directly, above".to_owned(),
+            false => format!("on the hub's machine, `snihub doctor {id}` says what answers there"),
+        }),
+        (NoTls::Alert(70), _) => Finding::error(
+            "tls.version",
+            "it takes neither TLS 1.3 nor TLS 1.2 (alert 70)",
+        )
+        .why("nobody should speak an older one, and brokers do not")
+        .fix("tlsProtocols=TLSv1.3,TLSv1.2 in its broker.conf"),
+        _ => Finding::error("tls", format!("{target}: {why}"))
+            .why("brokers reach it as far as this, and no further")
+            .fix("its own log says why; brokerServicePortTls has to be the port of the route"),
+    }
+}
+
+fn unknown(leg: &Leg<'_>) -> Finding {
+    let (id, name) = (&leg.party.id, &leg.party.name);
+    Finding::error(
+        "hub.unknown_name",
+        format!("the hub does not know {name} (TLS alert 112)"),
+    )
+    .why("every call to this party ends there")
+    .fix(match leg.at_hub {
+        true => "`snihub reload` says why the hub that runs does not have the route".to_owned(),
+        false => format!("on the hub's machine: `snihub party add {id} --route HOST:6651`"),
+    })
+}
+
+fn unreached(leg: &Leg<'_>) -> Finding {
+    let id = &leg.party.id;
+    Finding::error(
+        "hub.not_reached",
+        "the hub knows the name and cannot reach the party (TLS alert 80)",
+    )
+    .why("every call to this party ends there")
+    .fix(match leg.at_hub {
+        true => "see why directly, above; `snihub refusals` has the hub's own words".to_owned(),
+        false => format!("on the hub's machine, `snihub doctor {id}` says why"),
+    })
+}
+
+fn connect(leg: &Leg<'_>, pulsar: &Pulsar) -> Vec<Finding> {
+    let round = match pulsar.round_trip {
+        Some(time) => format!("round trip {}", ms(time)),
+        None => "no answer to PING".to_owned(),
+    };
+    let extra = leg
+        .direct
+        .and_then(|answer| answer.pulsar.as_ref()?.as_ref().ok()?.round_trip)
+        .zip(pulsar.round_trip)
+        .map(|(direct, through)| match through.checked_sub(direct) {
+            Some(more) => format!(", {} more than directly", ms(more)),
+            None => ", no more than directly".to_owned(),
+        })
+        .unwrap_or_default();
+    let mut findings = vec![Finding::ok(
+        "pulsar",
+        format!(
+            "Pulsar CONNECT: {}, protocol {}, {round}{extra}",
+            pulsar.server, pulsar.protocol
+        ),
+    )];
+    if leg.direct.is_none() {
+        findings.push(super::advertised::judge(leg, pulsar));
+    }
+    findings
+}
+
+fn no_pulsar(leg: &Leg<'_>, why: &NoPulsar, client: Option<ClientCertificate>) -> Option<Finding> {
+    let port = leg.target.port;
+    Some(match why {
+        // Told with the handshake.
+        _ if matches!(
+            client,
+            Some(ClientCertificate::Required | ClientCertificate::Declined)
+        ) =>
+        {
+            return None;
+        }
+        NoPulsar::NotPulsar(looks) => instead::inside_tls(leg, *looks),
+        NoPulsar::Refused(words) => Finding::note(
+            "pulsar.refused",
+            format!("Pulsar answers, and does not let us in: {words}"),
+        )
+        .why("it wants authentication, which a doctor has not; the way to it is free"),
+        NoPulsar::Challenged => Finding::note(
+            "pulsar.refused",
+            "Pulsar answers, and asks who we are (AUTH_CHALLENGE)",
+        )
+        .why("it wants authentication, which a doctor has not; the way to it is free"),
+        other => Finding::error("pulsar.silent", format!("TLS stands, but: {other}"))
+            .why("brokers would wait there in vain")
+            .fix(format!(
+                "is port {port} the broker's brokerServicePortTls? If so, its log says why; a party \
+                 without Pulsar is asked with --layout"
+            )),
+    })
+}

@@ -1,0 +1,170 @@
+//! On a party's machine: the hub's address, the broker's own settings, and names to ask for.
+
+use super::Doctor;
+use super::finding::{Finding, Report, Section, ms};
+use super::leg::{Leg, Way, judge};
+use super::settings::{Own, Settings};
+use crate::net::Target;
+use crate::party::{Party, PartyError};
+use crate::pki::Layout;
+use crate::probe::{Answer, Trust};
+use std::path::Path;
+
+/// What is known there.
+#[derive(Debug)]
+pub struct PartySide<'p> {
+    hub: Target,
+    layout: Layout,
+    settings: Option<(&'p Path, Settings<'p>)>,
+    own: Own,
+    party: Option<Party>,
+}
+
+impl<'p> PartySide<'p> {
+    /// `settings`: the broker's file and its text.
+    ///
+    /// # Errors
+    /// [`PartyError`] where its name is none.
+    pub fn new(
+        hub: Target,
+        layout: Layout,
+        settings: Option<(&'p Path, &str)>,
+    ) -> Result<PartySide<'p>, PartyError> {
+        let settings = settings.map(|(file, text)| (file, Settings::parse(file, text)));
+        let own = settings
+            .as_ref()
+            .map(|(_, settings)| settings.own())
+            .unwrap_or_default();
+        let party = own
+            .name
+            .as_deref()
+            .map(|name| Party::new(name, None))
+            .transpose()?;
+        Ok(PartySide {
+            hub,
+            layout,
+            settings,
+            own,
+            party,
+        })
+    }
+
+    /// The domain of the party here: other parties go by their number in it.
+    pub fn domain(&self) -> Option<&str> {
+        self.party.as_ref().map(|party| &*party.domain)
+    }
+
+    /// Whom its own broker trusts, if that can be read here.
+    pub fn trust(&self) -> Option<Trust> {
+        Trust::read(self.own.trust.as_ref()?).ok()
+    }
+
+    /// About the hub, the party here, and each of `others`, in this order.
+    pub async fn examine(&self, doctor: &Doctor, others: &[Party]) -> Vec<Report> {
+        let mut reports = vec![];
+        let reached = doctor.prober.reach(&self.hub, doctor.patience).await;
+        let mut findings = Vec::new();
+        match &reached {
+            Ok(tcp) => findings.push(Finding::ok(
+                "tcp",
+                format!("{} answers, in {}", tcp.address, ms(tcp.connect_time)),
+            )),
+            Err(_) => {
+                // Told as a party's way, whose it is.
+                let nobody = self.party.clone().or_else(|| others.first().cloned());
+                if let (Some(party), Err(error)) = (nobody, reached.as_ref()) {
+                    findings.push(super::leg::not_connected(
+                        &self.leg(doctor, &party, &self.hub, Way::Hub),
+                        error,
+                    ));
+                } else if let Err(error) = &reached {
+                    findings.push(Finding::error("tcp", error.to_string()));
+                }
+            }
+        }
+        if self.party.is_none() && others.is_empty() {
+            findings.push(
+                Finding::note("names", "no party was asked for")
+                    .fix("name them: `snihub doctor 10000.fate.org --via HUB`; --broker-conf tells this party's own"),
+            );
+        }
+        reports.push(Report::new(
+            format!("the hub, {}", self.hub),
+            vec![Section::new("from here", findings)],
+        ));
+        if let Some(own) = self.here(doctor).await {
+            reports.push(own);
+        }
+        if reached.is_err() {
+            return reports;
+        }
+        let all = self.party.iter().chain(
+            others
+                .iter()
+                .filter(|other| Some(*other) != self.party.as_ref()),
+        );
+        for party in all {
+            reports.push(self.through(doctor, party).await);
+        }
+        reports
+    }
+
+    /// The party here: its settings, and its broker directly.
+    async fn here(&self, doctor: &Doctor) -> Option<Report> {
+        let (file, settings) = self.settings.as_ref()?;
+        let mut sections = vec![Section::new(
+            format!("settings, {}", file.display()),
+            settings.judge(self.party.as_ref()),
+        )];
+        if let (Some(party), Some(listens)) = (&self.party, &self.own.listens)
+            && let Ok(target) = super::hub_target(listens)
+            && let Some(answer) = doctor.ask(party, &target, self.layout, true).await
+        {
+            let leg = self.leg(doctor, party, &target, Way::Direct);
+            sections.push(Section::new(
+                format!("its broker, {target}"),
+                judge(&leg, &answer),
+            ));
+        }
+        Some(Report::new("this party", sections))
+    }
+
+    async fn through(&self, doctor: &Doctor, party: &Party) -> Report {
+        let answer = doctor.ask(party, &self.hub, self.layout, false).await;
+        let mut findings = Vec::new();
+        if let Some(answer) = answer {
+            findings = judge(&self.leg(doctor, party, &self.hub, Way::Hub), &answer);
+            if Some(party) == self.party.as_ref() {
+                findings.extend(self.is_here(&answer));
+            }
+        }
+        let section = Section::new(format!("through the hub, {}", self.hub), findings);
+        Report::new(&party.name, vec![section])
+    }
+
+    /// Whether what the hub leads to is the broker of this machine.
+    fn is_here(&self, answer: &Answer) -> Option<Finding> {
+        let own = self.own.certificate.as_ref()?;
+        let tls = answer.tls.as_ref()?.as_ref().ok()?;
+        Some(match &tls.der == own {
+            true => Finding::ok("hub.here", "the hub leads to this very broker"),
+            false => Finding::error("hub.here", "another certificate than this broker's own: the hub leads elsewhere, or the broker has not been restarted since it was renewed")
+                .why("callers of this party reach something else")
+                .fix("on the hub's machine: `snihub doctor` for this party; here: restart the broker"),
+        })
+    }
+
+    fn leg<'l>(&self, doctor: &Doctor, party: &'l Party, target: &'l Target, way: Way) -> Leg<'l> {
+        Leg {
+            way,
+            party,
+            target,
+            patience: doctor.patience,
+            direct: None,
+            others: &[],
+            routed: None,
+            at_hub: false,
+            trusted: doctor.trust.is_some(),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Certificates that callers refuse, and servers that want one of theirs.
+
+use super::rig::{Diagnosis, Rig, hub};
+use crate::pki::rig::{does, have};
+use crate::support::certs::{Authority, Identity};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+fn examined(rig: &Rig, identity: &Identity) -> Diagnosis {
+    let hub = hub(&[("9998.fate.org", rig.broker(identity, "9998.fate.org"))]);
+    rig.doctor(&hub, &["9998"])
+}
+
+#[test]
+fn an_expired_one() {
+    let rig = Rig::new();
+    let said = examined(&rig, &rig.lasting("9998.fate.org", [-30, -3]));
+    said.error(
+        "directly",
+        "certificate.ended",
+        "over since 3 days",
+        "snihub pki renew",
+    );
+    // Everything else is told, too: nothing ended with the certificate.
+    assert_eq!(
+        said.found("directly")[3..],
+        ["ok pulsar", "ok pulsar.advertised"]
+    );
+    let same = said.finding("through the hub", "certificate");
+    assert_eq!(same["seen"], "the same certificate as directly");
+}
+
+#[test]
+fn one_of_a_machine_whose_clock_runs_ahead() {
+    let rig = Rig::new();
+    let said = examined(&rig, &rig.lasting("9998.fate.org", [1, 90]));
+    said.error(
+        "directly",
+        "certificate.not_yet",
+        "begins only at",
+        "timedatectl",
+    );
+}
+
+#[test]
+fn one_with_another_name() {
+    let rig = Rig::new();
+    let said = examined(&rig, &rig.identity(&["localhost", "pulsar.fate.org"]));
+    let words = "for localhost, pulsar.fate.org, not for 9998.fate.org";
+    said.error("directly", "certificate.names", words, "DNS:9998.fate.org");
+    let why = &said.finding("directly", "certificate.names")["why"];
+    assert!(why.as_str().unwrap().contains("openssl.cnf"), "{why}");
+}
+
+#[test]
+fn one_of_another_authority_and_with_all_faults_at_once() {
+    let rig = Rig::new();
+    let said = examined(
+        &rig,
+        &Authority::new("CN of another").identity(&["9999.fate.org"]),
+    );
+    said.error(
+        "directly",
+        "certificate.issuer",
+        "CN of another",
+        "snihub party add 9998",
+    );
+    said.error(
+        "directly",
+        "certificate.names",
+        "9999.fate.org",
+        "9998.fate.org",
+    );
+}
+
+#[test]
+fn one_without_extensions_as_openssl_makes_them() {
+    if !have("openssl") {
+        return;
+    }
+    let rig = Rig::new();
+    let path = |name: &str| rig.ca.path(name).to_str().unwrap().to_owned();
+    let (key, request, certificate) = (path("k.pem"), path("r.pem"), path("c.pem"));
+    let request_it = [
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=9998.fate.org",
+        "-keyout",
+        &key,
+        "-out",
+        &request,
+    ];
+    does("openssl", &request_it);
+    let (ca, ca_key) = (path("pki/ca.cert.pem"), path("pki/ca.key.pem"));
+    does(
+        "openssl",
+        &[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-CAcreateserial",
+            "-out",
+            &certificate,
+        ],
+    );
+    let identity = Identity {
+        certificate_pem: rig.ca.read("c.pem"),
+        key_pem: rig.ca.read("k.pem"),
+    };
+    // rustls would not serve it.
+    let server = Server::start(&identity, &rig, &[]);
+    let hub = hub(&[("9998.fate.org", server.address)]);
+    let said = rig.doctor(&hub, &["9998", "--layout", "osx"]);
+    said.error(
+        "directly",
+        "certificate.version",
+        "X.509 v1",
+        "snihub pki issue",
+    );
+    said.error(
+        "directly",
+        "certificate.names",
+        "no name at all (its subject is CN=9998.fate.org)",
+        "DNS:",
+    );
+}
+
+#[test]
+fn a_server_that_wants_one_of_its_clients() {
+    if !have("openssl") {
+        return;
+    }
+    let rig = Rig::new();
+    let identity = rig.identity(&["9998.fate.org"]);
+    let ca = rig.ca.path("pki/ca.cert.pem");
+    let ca = ca.to_str().unwrap();
+    rig.ca.dir.write("cert.pem", &identity.certificate_pem);
+    rig.ca.dir.write("key.pem", &identity.key_pem);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let strict = Server::start(
+            &identity,
+            &rig,
+            &[
+                "-Verify",
+                "1",
+                "-verify_return_error",
+                "-CAfile",
+                ca,
+                version,
+            ],
+        );
+        let hub = hub(&[("9998.fate.org", strict.address)]);
+        let said = rig.doctor(&hub, &["9998", "--layout", "eggroll"]);
+        let finding = said.finding("directly", "client_certificate.required");
+        assert_eq!(
+            (said.code, &finding["severity"]),
+            (Some(1), &"warning".into()),
+            "{version}"
+        );
+        let shown = [
+            "9998", "--layout", "eggroll", "--cert", "cert.pem", "--key", "key.pem",
+        ];
+        let said = rig.doctor(&hub, &shown);
+        assert_eq!(said.code, Some(0), "{version}: {:#}", said.body);
+        said.finding("directly", "client_certificate");
+    }
+    let kind = Server::start(&identity, &rig, &["-verify", "1", "-CAfile", ca]);
+    let hub = hub(&[("9998.fate.org", kind.address)]);
+    let said = rig.doctor(&hub, &["9998", "--layout", "eggroll"]);
+    assert_eq!(
+        (
+            said.code,
+            &said.finding("directly", "client_certificate")["severity"]
+        ),
+        (Some(0), &"note".into())
+    );
+}
+
+#[test]
+fn a_server_of_tls_1_2_alone_is_told() {
+    if !have("openssl") {
+        return;
+    }
+    let rig = Rig::new();
+    let server = Server::start(
+        &rig.identity(&["9998.fate.org"]),
+        &rig,
+        &["-tls1_2", "-alpn", "h2"],
+    );
+    let hub = hub(&[("9998.fate.org", server.address)]);
+    let said = rig.doctor(&hub, &["9998", "--layout", "eggroll"]);
+    let seen = said.finding("directly", "tls")["seen"].as_str().unwrap();
+    assert!(seen.starts_with("TLS 1.2, speaks h2, "), "{seen}");
+    assert_eq!(said.code, Some(0), "{:#}", said.body);
+}
+
+/// `openssl s_server`, ended when dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(identity: &Identity, rig: &Rig, arguments: &[&str]) -> Server {
+        let certificate = rig.ca.dir.write("server.pem", &identity.certificate_pem);
+        let key = rig.ca.dir.write("server.key", &identity.key_pem);
+        // A port that was free a moment ago.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-accept", &address.to_string(), "-cert"]);
+        command
+            .arg(certificate)
+            .arg("-key")
+            .arg(key)
+            .args(arguments);
+        // With its stdin closed it would close what it accepts.
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let ready = lines.any(|line| line.unwrap().starts_with("ACCEPT"));
+        assert!(ready, "openssl s_server does not listen");
+        Server { child, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

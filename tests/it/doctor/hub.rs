@@ -1,0 +1,274 @@
+//! Routes and hubs that are wrong: what the hub's machine knows.
+
+use super::rig::{Rig, hub, table};
+use crate::support::hub::{Hub, Options};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+
+#[test]
+fn a_closed_port() {
+    let rig = Rig::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let hub = hub(&[("9998.fate.org", closed)]);
+    let said = rig.doctor(&hub, &["9998"]);
+    said.error(
+        "directly",
+        "tcp.refused",
+        "nobody listens",
+        "brokerServicePortTls=",
+    );
+    said.error(
+        "through the hub",
+        "hub.not_reached",
+        "TLS alert 80",
+        "directly",
+    );
+    // By now the hub has a record of it.
+    let said = rig.doctor(&hub, &["9998"]);
+    let record = said.finding("the hub's records", "records.refused");
+    assert!(
+        record["seen"].as_str().unwrap().contains("(refused)"),
+        "{record:#}"
+    );
+}
+
+#[test]
+fn a_black_hole_ends_with_the_time_that_was_said() {
+    let rig = Rig::new();
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let hole = listener.local_addr().unwrap().as_socket().unwrap();
+    // Its accept queue is full: the kernel drops every further SYN.
+    let _queued: Vec<Socket> = (0..4)
+        .map(|_| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&hole.into());
+            client
+        })
+        .collect();
+    let hub = hub(&[("9998.fate.org", hole)]);
+    let said = rig.doctor(&hub, &["9998", "--timeout", "0.3"]);
+    said.error(
+        "directly",
+        "tcp.silent",
+        "does not answer within 0.3 s",
+        "firewall",
+    );
+    said.error("through the hub", "hub.no_answer", "in time", "directly");
+}
+
+#[test]
+fn a_name_that_nobody_resolves() {
+    let rig = Rig::new();
+    let routes = "sni:\n- fqdn: 9998.fate.org\n  tunnel_route: no-such-host.invalid:6651\n";
+    let hub = Hub::start(Options::routes(routes).with_admin());
+    let said = rig.doctor(&hub, &["9998", "--timeout", "3"]);
+    said.error(
+        "directly",
+        "resolve",
+        "no-such-host.invalid",
+        "snihub party reroute 9998",
+    );
+}
+
+#[test]
+fn a_route_to_the_wrong_party() {
+    let rig = Rig::new();
+    let (a, b) = (
+        rig.well(),
+        rig.broker(&rig.identity(&["9999.fate.org"]), "9999.fate.org"),
+    );
+    let hub = hub(&[("9998.fate.org", b), ("9999.fate.org", a)]);
+    let said = rig.doctor(&hub, &["9998"]);
+    let words = "9999.fate.org answers where 9998.fate.org should";
+    said.error(
+        "directly",
+        "route.wrong_party",
+        words,
+        "snihub party reroute 9998",
+    );
+}
+
+#[test]
+fn a_hub_that_does_not_know_the_party() {
+    let rig = Rig::new();
+    let broker = rig.well();
+    let hub = hub(&[("9999.fate.org", broker)]);
+    let table = rig
+        .ca
+        .dir
+        .write("sni.yaml", table(&[("9998.fate.org", broker)]));
+    let said = rig.doctor_by(&hub, table.to_str().unwrap(), &["9998"]);
+    said.error(
+        "configuration",
+        "hub.route",
+        "no route for 9998.fate.org",
+        "snihub reload",
+    );
+    said.error(
+        "through the hub",
+        "hub.unknown_name",
+        "TLS alert 112",
+        "snihub reload",
+    );
+    assert_eq!(said.found("directly")[0], "ok tcp");
+}
+
+#[test]
+fn a_hub_that_leads_elsewhere_than_the_file_says() {
+    let rig = Rig::new();
+    let other = rig.broker(&rig.identity(&["9998.fate.org"]), "9998.fate.org");
+    let hub = hub(&[("9998.fate.org", other)]);
+    let table = rig
+        .ca
+        .dir
+        .write("sni.yaml", table(&[("9998.fate.org", rig.well())]));
+    let said = rig.doctor_by(&hub, table.to_str().unwrap(), &["9998"]);
+    said.error("configuration", "hub.route", "leads to", "snihub reload");
+    said.error(
+        "through the hub",
+        "hub.elsewhere",
+        "another server",
+        "snihub reload",
+    );
+}
+
+#[test]
+fn a_party_without_a_route() {
+    let rig = Rig::new();
+    let hub = hub(&[("9999.fate.org", rig.well())]);
+    let said = rig.doctor(&hub, &["9998"]);
+    said.error(
+        "configuration",
+        "route",
+        "no entry takes 9998.fate.org",
+        "snihub party add 9998",
+    );
+}
+
+#[test]
+fn an_entry_that_is_never_asked() {
+    let rig = Rig::new();
+    let broker = rig.well();
+    let hub = hub(&[("*.fate.org", broker), ("9998.fate.org", broker)]);
+    let said = rig.doctor(&hub, &["9998"]);
+    let finding = said.finding("configuration", "route.shadowed");
+    assert_eq!(
+        (said.code, &finding["severity"]),
+        (Some(1), &"warning".into())
+    );
+    assert!(
+        finding["fix"]
+            .as_str()
+            .unwrap()
+            .contains("move line 4 above line 2"),
+        "{finding:#}"
+    );
+}
+
+#[test]
+fn a_hub_that_lets_others_in_is_no_fault() {
+    let rig = Rig::new();
+    let routes = table(&[("9998.fate.org", rig.well())]) + "  ip_allow: 192.0.2.1\n";
+    let hub = Hub::start(Options::routes(routes).with_admin());
+    let said = rig.doctor(&hub, &["9998"]);
+    assert_eq!(said.code, Some(0), "{:#}", said.body);
+    said.finding("through the hub", "hub.not_allowed");
+}
+
+#[test]
+fn no_hub_at_all() {
+    let rig = Rig::new();
+    let table = rig
+        .ca
+        .dir
+        .write("sni.yaml", table(&[("9998.fate.org", rig.well())]));
+    let said = rig.run(&["--routes", table.to_str().unwrap(), "--admin", "admin.sock"]);
+    said.error(
+        "on this machine",
+        "hub.running",
+        "no hub runs behind admin.sock",
+        "systemctl start",
+    );
+    assert_eq!(said.found("directly")[0], "ok tcp");
+}
+
+#[test]
+fn a_broker_that_advertises_another_name() {
+    let rig = Rig::new();
+    for (advertised, has_route) in [
+        ("10.0.0.1", false),
+        ("broker-0.pulsar", false),
+        ("b.fate.org", true),
+    ] {
+        let broker = rig.broker(&rig.identity(&["9998.fate.org"]), advertised);
+        let hub = hub(&[("9998.fate.org", broker), ("b.fate.org", broker)]);
+        let said = rig.doctor(&hub, &["9998"]);
+        match has_route {
+            true => assert_eq!(
+                said.finding("directly", "pulsar.advertised")["severity"],
+                "note"
+            ),
+            false => said.error(
+                "directly",
+                "pulsar.advertised",
+                advertised,
+                "advertisedAddress=9998.fate.org",
+            ),
+        }
+    }
+}
+
+#[test]
+fn what_the_hub_refused_is_remembered() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    // Only the party itself is known by its address: this one comes from there.
+    let mut client = TcpStream::connect(hub.addr()).unwrap();
+    client
+        .write_all(b"\0\0\0\x29\0\0\0\x25\x08\x02\x12\x0512345")
+        .unwrap();
+    drop(client.read(&mut [0]));
+    hub.wait_record("not_tls", |record| record["ended"] == "not_tls");
+    let said = rig.doctor(&hub, &["9998"]);
+    let record = said.finding("the hub's records", "records.refused");
+    let words = record["seen"].as_str().unwrap();
+    assert!(
+        words.contains("its calls got no tunnel 1 times (not_tls)"),
+        "{words}"
+    );
+    assert!(
+        record["fix"]
+            .as_str()
+            .unwrap()
+            .contains("brokerClientTlsEnabled=true")
+    );
+    assert_eq!(said.code, Some(1));
+}
+
+#[test]
+fn wrong_usage_and_wrong_files_have_their_own_codes() {
+    let rig = Rig::new();
+    rig.ca
+        .dir
+        .write("sni.yaml", "sni:\n- fqdn: a.org\n  tunnel_route: h:70000\n");
+    let said = rig.say(&["--routes", "sni.yaml", "--admin", "admin.sock"]);
+    assert_eq!(said.code, Some(78), "{}", said.err);
+    for (wrong, words) in [
+        (&["--timeout", "0"][..], "0.05 to 60"),
+        (&["--layout", "podvm"], "no party of a star"),
+        (&["--via", "a b"], "no HOST:PORT"),
+        (&["--cert", "a"], "--key"),
+    ] {
+        let said = rig.say(wrong);
+        assert_eq!(said.code, Some(64), "{wrong:?}: {}", said.err);
+        assert!(said.err.contains(words), "{wrong:?}: {}", said.err);
+    }
+}

@@ -1,0 +1,179 @@
+//! On a party's machine: no sni.yaml, the hub's address, and a broker.conf.
+
+use super::rig::{Rig, hub};
+use std::net::TcpListener;
+
+/// What `party add` gives, for a broker that listens at `port`.
+fn given(rig: &Rig, port: u16) -> String {
+    let said = rig.ca.path("sni.yaml");
+    assert!(!said.exists());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    let route = format!("127.0.0.1:{port}");
+    let words = [
+        "party", "add", "9998", "--route", &route, "--routes", ".", "--admin", "no.sock",
+    ];
+    let done = command
+        .args(words)
+        .current_dir(rig.ca.dir.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success());
+    let certificates = rig.ca.path("parties/9998/certs");
+    let settings = rig.ca.read("parties/9998/broker.conf");
+    settings
+        .replace("/pulsar/certs", certificates.to_str().unwrap())
+        .replace(
+            "brokerServicePortTls=6651",
+            &format!("brokerServicePortTls={port}"),
+        )
+        .replace("bindAddress=0.0.0.0", "bindAddress=127.0.0.1")
+}
+
+fn with_broker(rig: &Rig, change: impl Fn(String) -> String) -> (crate::support::hub::Hub, String) {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = given(rig, free.port());
+    // The broker with the very certificate that the file names.
+    let identity = crate::support::certs::Identity {
+        certificate_pem: rig.ca.read("parties/9998/certs/broker.cert.pem"),
+        key_pem: rig.ca.read("parties/9998/certs/broker.key-pk8.pem"),
+    };
+    let broker = rig.broker(&identity, "9998.fate.org");
+    let settings = settings.replace(&free.port().to_string(), &broker.port().to_string());
+    rig.ca.dir.write("standalone.conf", change(settings));
+    let other = rig.broker(&rig.identity(&["10000.fate.org"]), "10000.fate.org");
+    let hub = hub(&[("9998.fate.org", broker), ("10000.fate.org", other)]);
+    let via = hub.addr().to_string();
+    (hub, via)
+}
+
+#[test]
+fn what_party_add_gave_is_well_and_others_are_reached() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| settings);
+    let said = rig.run(&["10000", "--via", &via, "--broker-conf", "standalone.conf"]);
+    assert_eq!(said.code, Some(0), "{:#}", said.body);
+    assert_eq!(said.found("settings"), ["ok settings"]);
+    assert_eq!(said.found("its broker")[4], "ok pulsar.advertised");
+    said.finding("through the hub", "hub.here");
+    let subjects: Vec<_> = said.body["reports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["subject"].clone())
+        .collect();
+    assert_eq!(
+        subjects[1..],
+        ["this party", "9998.fate.org", "10000.fate.org"]
+    );
+}
+
+#[test]
+fn settings_that_go_past_the_hub_are_told_with_their_lines() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| {
+        settings
+            .replace(
+                "brokerClientTlsEnabled=true",
+                "brokerClientTlsEnabled=false",
+            )
+            .replace(
+                "replicatorPrefix=pulsar.repl.9998",
+                "replicatorPrefix=pulsar.repl",
+            )
+            .replace("tlsHostnameVerificationEnabled=true", "# nothing")
+    });
+    let said = rig.run(&["--via", &via, "--broker-conf", "standalone.conf"]);
+    let line = rig
+        .ca
+        .read("standalone.conf")
+        .lines()
+        .position(|line| line == "brokerClientTlsEnabled=false");
+    let place = format!(
+        "standalone.conf:{}: brokerClientTlsEnabled=false",
+        line.unwrap() + 1
+    );
+    said.error(
+        "settings",
+        "settings.bypass",
+        &place,
+        "brokerClientTlsEnabled=true",
+    );
+    let prefix = said.finding("settings", "settings.prefix");
+    assert_eq!(
+        (&prefix["severity"], &prefix["fix"]),
+        (
+            &"warning".into(),
+            &"replicatorPrefix=pulsar.repl.9998".into()
+        )
+    );
+    assert_eq!(
+        said.finding("settings", "settings.unchecked")["severity"],
+        "warning"
+    );
+}
+
+#[test]
+fn an_empty_file_has_every_fault() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |_| String::new());
+    let said = rig.run(&[
+        "10000.fate.org",
+        "--via",
+        &via,
+        "--broker-conf",
+        "standalone.conf",
+    ]);
+    let wanted = [
+        "error settings.bypass",
+        "error settings.trust",
+        "error settings.no_tls",
+        "error settings.advertised",
+        "warning settings.unchecked",
+        "warning settings.prefix",
+    ];
+    assert_eq!(said.found("settings"), wanted);
+}
+
+#[test]
+fn a_party_that_the_hub_does_not_know() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let via = hub.addr().to_string();
+    let said = rig.run(&["9999", "--via", &via]);
+    said.error(
+        "through the hub",
+        "hub.unknown_name",
+        "does not know 9999.fate.org",
+        "snihub party add 9999",
+    );
+}
+
+#[test]
+fn a_hub_that_is_not_there() {
+    let rig = Rig::new();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let said = rig.run(&["9999", "--via", &closed]);
+    said.error(
+        "from here",
+        "tcp.refused",
+        "refuses connections",
+        "snihub status",
+    );
+}
+
+#[test]
+fn a_hub_that_leads_to_another_broker_than_this() {
+    let rig = Rig::new();
+    let (_hub, _) = with_broker(&rig, |settings| settings);
+    let elsewhere = hub(&[("9998.fate.org", rig.well())]);
+    let via = elsewhere.addr().to_string();
+    let said = rig.run(&["--via", &via, "--broker-conf", "standalone.conf"]);
+    said.error("through the hub", "hub.here", "elsewhere", "snihub doctor");
+}

@@ -1,0 +1,82 @@
+//! Where nothing is wrong, nothing is said to be.
+
+use super::rig::{Rig, hub};
+use serde_json::Value;
+
+#[test]
+fn all_is_well_directly_and_through_the_hub() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let said = rig.doctor(&hub, &[]);
+    assert_eq!(said.code, Some(0), "{:#}", said.body);
+    let direct = [
+        "ok tcp",
+        "ok tls",
+        "ok certificate",
+        "ok pulsar",
+        "ok pulsar.advertised",
+    ];
+    assert_eq!(said.found("directly"), direct);
+    let through = ["ok tcp", "ok tls", "ok certificate", "ok pulsar"];
+    assert_eq!(said.found("through the hub"), through);
+    let seen = |section, check| said.finding(section, check)["seen"].as_str().unwrap();
+    assert!(seen("directly", "certificate").contains("of our authority, "));
+    assert!(seen("directly", "tls").starts_with("TLS 1.3, also 1.2"));
+    assert!(seen("directly", "pulsar").contains("Pulsar Server, protocol 19, round trip"));
+    let same = seen("through the hub", "certificate");
+    assert_eq!(same, "the same certificate as directly");
+    assert!(seen("through the hub", "pulsar").contains("more than directly"));
+    let records = seen("the hub's records", "records.tunnels");
+    assert!(records.contains("(0 since the hub's start)"), "{records}");
+}
+
+#[test]
+fn the_text_fits_80_columns_and_says_the_same() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well()), ("9999.fate.org", rig.well())]);
+    let (table, admin) = (
+        hub.folder().join("sni.yaml"),
+        hub.folder().join("admin.sock"),
+    );
+    let files = [
+        "--routes",
+        table.to_str().unwrap(),
+        "--admin",
+        admin.to_str().unwrap(),
+    ];
+    let said = rig.say(&files);
+    assert_eq!(said.code, Some(2), "{}{}", said.out, said.err);
+    for line in said.out.lines() {
+        let one_word = line.trim_start().split(' ').count() <= 3;
+        assert!(line.chars().count() <= 80 || one_word, "{line:?}");
+    }
+    for wanted in [
+        "9998.fate.org\n  configuration\n",
+        "    ERROR    ",
+        "why: ",
+        "do:  ",
+        "1 error, 0 warnings\n",
+    ] {
+        assert!(said.out.contains(wanted), "{wanted:?} in {}", said.out);
+    }
+    let alone = rig.say(&[&["9998"][..], &files].concat());
+    assert_eq!(alone.code, Some(0), "{}", alone.out);
+    assert!(alone.out.ends_with("\nall is well\n"), "{}", alone.out);
+    assert!(!alone.out.contains("9999.fate.org\n"), "{}", alone.out);
+}
+
+#[test]
+fn a_certificate_that_is_soon_over_is_a_warning_with_its_own_exit_code() {
+    let rig = Rig::new();
+    let broker = rig.broker(&rig.lasting("9998.fate.org", [-1, 20]), "9998.fate.org");
+    let hub = hub(&[("9998.fate.org", broker)]);
+    let said = rig.doctor(&hub, &["9998"]);
+    assert_eq!(said.code, Some(1), "{:#}", said.body);
+    let finding: &Value = said.finding("directly", "certificate.due");
+    assert!(
+        finding["fix"]
+            .as_str()
+            .unwrap()
+            .contains("snihub pki renew 9998.fate.org")
+    );
+}
