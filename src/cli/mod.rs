@@ -8,11 +8,13 @@ mod exit;
 mod explain;
 mod hub;
 mod import;
+mod manual;
 mod party;
 mod pki;
 mod refusals;
 mod routes;
 mod run;
+mod sleep;
 mod status;
 mod steer;
 mod tunnels;
@@ -54,6 +56,11 @@ enum Command {
     Drain(steer::DrainArgs),
     Kill(steer::KillArgs),
     LogLevel(steer::LogLevelArgs),
+    Completions(manual::CompletionsArgs),
+    #[command(hide = true)]
+    Man(manual::ManArgs),
+    #[command(hide = true)]
+    Sleep(sleep::Args),
 }
 
 /// Parses the arguments and runs the command.
@@ -76,6 +83,9 @@ pub fn main() -> ExitCode {
             Command::Drain(args) => steer::drain(&args),
             Command::Kill(args) => steer::kill(&args),
             Command::LogLevel(args) => steer::log_level(&args),
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
+            Command::Sleep(args) => sleep::run(&args),
         },
         Err(error) => usage(&error),
     };

@@ -57,6 +57,8 @@ const DOORS: &[(&str, &str)] = &[
     ("aws_lc_rs", "pki"),
     ("base64", "pki"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("hickory_resolver", "net::resolve"),
     ("http_body_util", "admin"),
     ("hyper", "admin"),

@@ -27,6 +27,7 @@ mod log_reader;
 mod manuals;
 mod net;
 mod outcomes;
+mod packages;
 mod party;
 mod pki;
 mod reload;

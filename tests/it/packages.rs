@@ -1,0 +1,105 @@
+//! What packages ship beside the binary comes out of it, and is what the programs that read it take.
+
+use crate::support::dir::TempDir;
+use crate::support::program::which;
+use std::fs;
+use std::process::{Command, Output};
+
+fn snihub(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .args(words)
+        .output()
+        .unwrap()
+}
+
+/// Commands as `snihub --help` lists them.
+fn commands() -> Vec<String> {
+    let help = String::from_utf8(snihub(&["--help"]).stdout).unwrap();
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    let word = |line: &str| {
+        line.strip_prefix("  ")?
+            .split(' ')
+            .next()
+            .map(str::to_owned)
+    };
+    let commands = list.lines().filter_map(word);
+    commands.filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = TempDir::new();
+    let folder = dir.path().join("man1");
+    assert!(snihub(&["man", folder.to_str().unwrap()]).status.success());
+    let all = commands();
+    assert!(
+        all.len() >= 15 && all.contains(&"import".to_owned()),
+        "{all:?}"
+    );
+    for command in all.iter().filter(|command| *command != "help") {
+        let page = folder.join(format!("snihub-{command}.1"));
+        let text = fs::read_to_string(&page).unwrap_or_else(|e| panic!("{}: {e}", page.display()));
+        assert!(
+            text.contains(".SH NAME") && text.contains(".SH SYNOPSIS"),
+            "{command}"
+        );
+    }
+    let page = snihub(&["man"]).stdout;
+    let written = fs::read(folder.join("snihub.1")).unwrap();
+    assert!(
+        page == written,
+        "`snihub man` prints another page than it writes"
+    );
+    let Some(man) = which("man") else {
+        return;
+    };
+    // It formats them without a word of complaint.
+    let mut man = Command::new(man);
+    man.args(["--local-file", "--warnings"])
+        .arg(folder.join("snihub-run.1"));
+    let shown = man
+        .env("MANROFFSEQ", "")
+        .env("MANWIDTH", "80")
+        .output()
+        .unwrap();
+    let complaints = String::from_utf8_lossy(&shown.stderr).into_owned();
+    assert!(
+        shown.status.success() && complaints.is_empty(),
+        "{complaints}"
+    );
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("--ats"));
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let script = String::from_utf8(snihub(&["completions", "bash"]).stdout).unwrap();
+    let dir = TempDir::new();
+    let file = dir.write("snihub", script);
+    let complete = |words: &str| {
+        let last = words.split(' ').count() - 1;
+        let ask = format!(
+            "source '{}'; COMP_WORDS=({words} ''); COMP_CWORD={}; \
+             _snihub snihub '' \"${{COMP_WORDS[{last}]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            file.display(),
+            last + 1
+        );
+        let output = Command::new("bash").args(["-c", &ask]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let offered = complete("snihub");
+    for command in commands() {
+        assert!(
+            offered.lines().any(|line| line == command),
+            "{command} in {offered}"
+        );
+    }
+    assert!(complete("snihub run").contains("--ats"));
+    for shell in ["zsh", "fish", "elvish"] {
+        let output = snihub(&["completions", shell]);
+        assert!(
+            output.status.success() && output.stdout.len() > 1_000,
+            "{shell}"
+        );
+    }
+}
