@@ -68,6 +68,25 @@ fn the_manuals_load_as_they_are() {
 }
 
 #[test]
+fn the_hub_yaml_of_the_container_loads() {
+    let hub = include_str!("../../config/container/hub.yaml");
+    let dir = TempDir::new();
+    std::fs::create_dir(dir.path().join("routes")).expect("a folder");
+    dir.write("routes/sni.yaml", "sni: [{fqdn: a, tunnel_route: h}]\n");
+    let load = config::load(&Sources {
+        config: Some(dir.write("hub.yaml", hub)),
+        ..Sources::default()
+    });
+    assert_eq!(messages(&load), [""; 0]);
+    let settings = load.loaded.expect("settings").settings;
+    let ports = [
+        settings.listen[0].address,
+        settings.ops_listen.expect("a door"),
+    ];
+    assert_eq!(ports.map(|address| address.port()), [8443, 9100]);
+}
+
+#[test]
 fn the_hubs_defaults_are_those_of_the_code() {
     let hub = uncommented(HUB);
     for key in [
