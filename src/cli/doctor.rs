@@ -2,7 +2,7 @@
 
 use super::check::plural;
 use super::columns::wrap;
-use super::exit::{Exit, answer};
+use super::exit::{Exit, answer, complain};
 use super::party::{Star, Stop};
 use super::pki::layouts;
 use super::{Format, hub};
@@ -24,6 +24,8 @@ use tokio::runtime;
 
 /// Columns of a terminal that nobody made wider.
 const WIDTH: usize = 80;
+/// For each step where a party is one line of many.
+const GLANCE: Duration = Duration::from_secs(2);
 /// Parties that are asked at once.
 const AT_ONCE: usize = 16;
 
@@ -120,14 +122,14 @@ impl Args {
             None => trust,
             Some(file) => {
                 let read = Trust::read(&read(file)?);
-                Some(read.map_err(|why| PartyError::Refused(format!("{} {why}", file.display())))?)
+                Some(read.map_err(|why| wrong(&format!("{} {why}", file.display())))?)
             }
         };
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let made = Identity::read(&read(cert)?, &read(key)?);
                 Some(made.map_err(|why| {
-                    PartyError::Refused(format!("{} and {}: {why}", cert.display(), key.display()))
+                    wrong(&format!("{} and {}: {why}", cert.display(), key.display()))
                 })?)
             }
             _ => None,
@@ -170,9 +172,10 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     if parties.is_empty() {
         parties = side.parties();
     }
+    let names: Vec<String> = side.parties().into_iter().map(|party| party.name).collect();
     let mut reports = vec![side.hub()];
     for some in parties.chunks(AT_ONCE) {
-        reports.extend(together(some.iter().map(|party| side.party(&doctor, party))).await);
+        reports.extend(together(some.iter().map(|party| side.party(&doctor, party, &names))).await);
     }
     Ok(reports)
 }
@@ -236,6 +239,47 @@ async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
 /// The authority of the folder: the star's own.
 fn authority(folder: &Folder) -> Option<Trust> {
     Trust::read(folder.certificate_pem().as_bytes()).ok()
+}
+
+/// A file that is not what it should be.
+fn wrong(text: &str) -> Stop {
+    complain(&format!("snihub doctor: {text}\n"));
+    Stop::Told(Exit::Config)
+}
+
+/// How each party does that has an entry of its own, asked directly.
+pub(super) fn health(
+    routes: &Routes,
+    folder: Option<&Folder>,
+) -> Result<Vec<(String, Finding)>, io::Error> {
+    let side = HubSide {
+        routes,
+        folder,
+        heard: Err(Unheard::Silent("not asked".to_owned())),
+        via: None,
+        named: false,
+        layout: None,
+    };
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(async {
+        let doctor = Doctor {
+            prober: Prober::open(),
+            trust: folder.and_then(authority),
+            identity: None,
+            patience: GLANCE,
+        };
+        let (parties, mut found) = (side.parties(), Vec::new());
+        let names: Vec<String> = parties.iter().map(|party| party.name.clone()).collect();
+        for some in parties.chunks(AT_ONCE) {
+            let asked = some.iter().map(|party| side.health(&doctor, party, &names));
+            let answers = together(asked).await;
+            let named = some.iter().map(|party| party.name.clone()).zip(answers);
+            found.extend(named.filter_map(|(name, finding)| Some((name, finding?))));
+        }
+        found
+    }))
 }
 
 /// A file of a bounded length.

@@ -4,7 +4,8 @@ use super::{Star, Stop};
 use crate::admin::client::ClientError;
 use crate::cli::Format;
 use crate::cli::columns::{Columns, bytes};
-use crate::cli::exit::{Exit, answer};
+use crate::cli::doctor;
+use crate::cli::exit::{self, Exit, answer};
 use crate::cli::hub::{number, printable, rows};
 use crate::party::{self, Routes, Row};
 use crate::pki::{Folder, Standing};
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Ask each party directly how it does; up to some seconds. `snihub doctor` says more
+    #[arg(long)]
+    probe: bool,
     /// How to write the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -25,15 +29,26 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let routes = Routes::read(&args.star.sources())?;
     let folder = args.star.folder();
     let (counts, why) = counts(&args.star)?;
-    let parties: Vec<Value> = routes
+    let mut parties: Vec<Value> = routes
         .rows()
         .map(|row| describe(&row, folder.as_ref(), counts.as_ref()))
         .collect();
+    if args.probe {
+        let health = match doctor::health(&routes, folder.as_ref()) {
+            Ok(health) => health,
+            Err(error) => return Ok(exit::system("cannot ask", &error)),
+        };
+        for party in &mut parties {
+            let mut own = health.iter();
+            let own = own.find(|(name, _)| party["name"] == name.as_str());
+            party["health"] = json!(own.map(|(_, finding)| finding));
+        }
+    }
     if args.format == Format::Json {
         let body = json!({ "file": routes.path, "hub": why, "parties": parties });
         return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
     }
-    let headings = [
+    let mut headings = vec![
         "party",
         ">line",
         "route",
@@ -42,13 +57,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         ">to it",
         ">from it",
     ];
+    if args.probe {
+        headings.push("health");
+    }
     let mut columns = Columns::new(&headings);
     for party in &parties {
         let count = |key: &str, show: fn(u64) -> String| match counts {
             Some(_) => show(number(&party[key])),
             None => "-".to_owned(),
         };
-        columns.row(vec![
+        let mut cells = vec![
             printable(party["name"].as_str().unwrap_or("-")),
             party["line"].to_string(),
             printable(party["route"].as_str().unwrap_or("-")),
@@ -58,7 +76,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
             count("tunnels_open", |n| n.to_string()),
             count("client_to_upstream", bytes),
             count("upstream_to_client", bytes),
-        ]);
+        ];
+        if args.probe {
+            cells.push(health(&party["health"]));
+        }
+        columns.row(cells);
     }
     let mut text = columns.print();
     if let Some(why) = why {
@@ -68,6 +90,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         text += "no days: no authority here, --ca DIR says where it is\n";
     }
     Ok(answer(&text, Exit::Ok))
+}
+
+/// `ok`, or which of the doctor's checks it fails.
+fn health(finding: &Value) -> String {
+    let word = |key: &str| finding[key].as_str().unwrap_or("-");
+    match word("severity") {
+        "ok" | "note" => "ok".to_owned(),
+        _ => printable(word("check")),
+    }
 }
 
 /// The hub's counts by route, or why there are none.

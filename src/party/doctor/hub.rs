@@ -12,6 +12,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Refusals that are looked at, the latest.
 const LATEST: &str = "1000";
 
+/// Seconds: what was refused before may be mended since.
+const RECENT: u64 = 15 * 60;
+
+/// Who got no tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    /// The party itself.
+    Itself,
+    /// Somebody else.
+    Others,
+    /// Somebody on the hub's own machine.
+    Here,
+}
+
 /// What the hub said before anybody was asked through it.
 #[derive(Debug)]
 pub struct Heard {
@@ -152,31 +166,41 @@ impl Heard {
     /// One finding for each reason.
     fn refusals(&self, party: &Party, routes: &Routes) -> Vec<Finding> {
         let name = &*party.name;
-        let mut by_reason: BTreeMap<(&str, &str), (usize, &Value)> = BTreeMap::new();
+        let mut by_reason: BTreeMap<(Caller, &str), (usize, &Value)> = BTreeMap::new();
+        let source = |row: &Value| text(&row["source"]).parse::<SocketAddr>().ok();
         let calls = |row: &Value| {
-            let source = text(&row["source"]).parse().ok();
-            row["party"] == name || source.is_some_and(|source| routes.is_source(name, source))
+            row["party"] == name || source(row).is_some_and(|from| routes.is_source(name, from))
         };
         let of_it = |row: &&Value| row["name"] == name || row["route"] == name || calls(row);
         // The latest first.
         for row in rows(&self.refusals, "refusals").filter(of_it) {
-            let side = if calls(row) { "it" } else { "others" };
-            let reason = row["reason"].as_str().unwrap_or("-");
-            by_reason.entry((side, reason)).or_insert((0, row)).0 += 1;
+            let caller = match source(row) {
+                _ if calls(row) => Caller::Itself,
+                Some(from) if from.ip().is_loopback() => Caller::Here,
+                _ => Caller::Others,
+            };
+            let reason = text(&row["reason"]);
+            by_reason.entry((caller, reason)).or_insert((0, row)).0 += 1;
         }
         let rows = by_reason.into_iter();
-        rows.map(|((side, reason), (times, latest))| {
+        rows.map(|((caller, reason), (times, latest))| {
             let ago = ago(&latest["at_unix_ms"]);
-            let who = match side {
-                "it" => format!("its calls got no tunnel {times} times ({reason})"),
-                _ => format!("calls to it got no tunnel {times} times ({reason})"),
+            let who = match caller {
+                Caller::Itself => "its own calls",
+                Caller::Here => "calls to it from this machine, perhaps a doctor's,",
+                Caller::Others => "calls to it",
             };
             let seen = format!(
-                "{who}, the last {ago} ago from {}: {}",
+                "{who} got no tunnel {times} times ({reason}), the last {} ago from {}: {}",
+                shown(ago),
                 text(&latest["source"]),
                 text(&latest["why"])
             );
-            let finding = Finding::warning("records.refused", seen);
+            let check = "records.refused";
+            let finding = match caller {
+                Caller::Itself | Caller::Others if ago < RECENT => Finding::warning(check, seen),
+                _ => Finding::note(check, seen),
+            };
             match hint(reason) {
                 Some(fix) => finding.fix(fix),
                 None => finding,
@@ -208,12 +232,15 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("-")
 }
 
-fn ago(at: &Value) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let at = u128::from(at.as_u64().unwrap_or(0));
-    let seconds = now.as_millis().saturating_sub(at) / 1000;
+/// Seconds since then.
+fn ago(at: &Value) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_millis();
+    let since = now.saturating_sub(u128::from(at.as_u64().unwrap_or(0)));
+    u64::try_from(since / 1000).unwrap_or(u64::MAX)
+}
+
+fn shown(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),

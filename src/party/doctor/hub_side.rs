@@ -1,7 +1,7 @@
 //! On the hub's machine: what should be is known, and each party is asked twice.
 
 use super::Doctor;
-use super::finding::{Finding, Report, Section};
+use super::finding::{Finding, Report, Section, Severity};
 use super::hub::Heard;
 use super::leg::{Leg, Routed, Way, judge};
 use crate::net::{Host, Target};
@@ -10,6 +10,7 @@ use crate::pki::{Folder, Layout, Standing};
 use crate::refusal::Refusal;
 use crate::route::TargetTemplate;
 use crate::tls::ServerName;
+use std::collections::HashSet;
 
 /// Why the hub that runs here was not heard.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl Routed for Routes {
 impl HubSide<'_> {
     /// Every party that has an entry of its own and a target, in file order.
     pub fn parties(&self) -> Vec<Party> {
-        let mut parties: Vec<Party> = Vec::new();
+        let (mut parties, mut seen) = (Vec::new(), HashSet::new());
         let domain = self.folder.and_then(Folder::domain);
         for row in self
             .routes
@@ -54,7 +55,7 @@ impl HubSide<'_> {
             .filter(|row| row.route.target().is_some())
         {
             if let Ok(party) = Party::new(row.route.pattern().as_str(), domain)
-                && !parties.contains(&party)
+                && seen.insert(party.name.clone())
             {
                 parties.push(party);
             }
@@ -103,31 +104,63 @@ impl HubSide<'_> {
         Report::new("the hub", vec![Section::new("on this machine", findings)])
     }
 
-    /// About one party.
-    pub async fn party(&self, doctor: &Doctor, party: &Party) -> Report {
+    /// How a party does, asked directly: the worst of what is wrong, else that it answers.
+    pub async fn health(
+        &self,
+        doctor: &Doctor,
+        party: &Party,
+        others: &[String],
+    ) -> Option<Finding> {
+        let (configuration, target) = self.configuration(party, 443);
+        let mut findings = configuration;
+        if let Some(target) = &target {
+            let leg = self.leg(doctor, party, others, (Way::Direct, target));
+            let answer = doctor.ask(party, target, self.layout_of(party), true).await;
+            findings.extend(answer.iter().flat_map(|answer| judge(&leg, answer)));
+        }
+        let worst = findings.iter().map(|finding| finding.severity).max()?;
+        match worst {
+            Severity::Ok | Severity::Note => findings.pop(),
+            _ => findings.into_iter().find(|one| one.severity == worst),
+        }
+    }
+
+    fn leg<'l>(
+        &'l self,
+        doctor: &Doctor,
+        party: &'l Party,
+        others: &'l [String],
+        (way, target): (Way, &'l Target),
+    ) -> Leg<'l> {
+        Leg {
+            way,
+            party,
+            target,
+            patience: doctor.patience,
+            direct: None,
+            others,
+            routed: Some(self.routes),
+            at_hub: true,
+            trusted: doctor.trust.is_some(),
+        }
+    }
+
+    /// About one party. `others`: names of all, to know whose certificate one is.
+    pub async fn party(&self, doctor: &Doctor, party: &Party, others: &[String]) -> Report {
         let port = self.via.as_ref().map_or(443, |via| via.port);
         let (mut configuration, target) = self.configuration(party, port);
         let layout = self.layout_of(party);
         configuration.extend(self.issued(party));
         let mut sections = vec![Section::new("configuration", configuration)];
-        let others: Vec<String> = self.parties().into_iter().map(|other| other.name).collect();
-        let leg = |way, target, direct| Leg {
-            way,
-            party,
-            target,
-            patience: doctor.patience,
-            direct,
-            others: &others,
-            routed: Some(self.routes),
-            at_hub: true,
-            trusted: doctor.trust.is_some(),
-        };
         let mut direct = None;
         if let Some(target) = &target {
             direct = doctor.ask(party, target, layout, true).await;
-            let findings = direct
-                .as_ref()
-                .map(|answer| judge(&leg(Way::Direct, target, None), answer));
+            let findings = direct.as_ref().map(|answer| {
+                judge(
+                    &self.leg(doctor, party, others, (Way::Direct, target)),
+                    answer,
+                )
+            });
             sections.push(Section::new(
                 format!("directly, {target}"),
                 findings.unwrap_or_default(),
@@ -135,7 +168,10 @@ impl HubSide<'_> {
         }
         if let Some(via) = &self.via {
             let answer = doctor.ask(party, via, layout, false).await;
-            let leg = leg(Way::Hub, via, direct.as_ref());
+            let leg = Leg {
+                direct: direct.as_ref(),
+                ..self.leg(doctor, party, others, (Way::Hub, via))
+            };
             let findings = answer.map(|answer| judge(&leg, &answer));
             sections.push(Section::new(
                 format!("through the hub, {via}"),

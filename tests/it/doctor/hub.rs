@@ -241,7 +241,7 @@ fn what_the_hub_refused_is_remembered() {
     let record = said.finding("the hub's records", "records.refused");
     let words = record["seen"].as_str().unwrap();
     assert!(
-        words.contains("its calls got no tunnel 1 times (not_tls)"),
+        words.contains("its own calls got no tunnel 1 times (not_tls)"),
         "{words}"
     );
     assert!(

@@ -22,7 +22,7 @@ fn all_is_well_directly_and_through_the_hub() {
     let seen = |section, check| said.finding(section, check)["seen"].as_str().unwrap();
     assert!(seen("directly", "certificate").contains("of our authority, "));
     assert!(seen("directly", "tls").starts_with("TLS 1.3, also 1.2"));
-    assert!(seen("directly", "pulsar").contains("Pulsar Server, protocol 19, round trip"));
+    assert!(seen("directly", "pulsar").contains("Pulsar Server3.0.2, protocol 19, round trip"));
     let same = seen("through the hub", "certificate");
     assert_eq!(same, "the same certificate as directly");
     assert!(seen("through the hub", "pulsar").contains("more than directly"));
@@ -79,4 +79,30 @@ fn a_certificate_that_is_soon_over_is_a_warning_with_its_own_exit_code() {
             .unwrap()
             .contains("snihub pki renew 9998.fate.org")
     );
+}
+
+#[test]
+fn the_list_has_each_partys_health_if_it_is_asked_for() {
+    let rig = Rig::new();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let table = super::rig::table(&[("9998.fate.org", rig.well()), ("9999.fate.org", closed)]);
+    rig.ca.dir.write("sni.yaml", table);
+    let list = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+        let files = ["--routes", "sni.yaml", "--admin", "admin.sock"];
+        command.args(["party", "list"]).args(files).args(more);
+        let output = command.current_dir(rig.ca.dir.path()).output().unwrap();
+        crate::pki::rig::Said::of(&output)
+    };
+    let said = list(&["--probe"]);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert!(lines[0].ends_with("  health"), "{}{}", said.out, said.err);
+    assert!(lines[1].ends_with("  ok"), "{}", said.out);
+    assert!(lines[2].ends_with("  tcp.refused"), "{}", said.out);
+    assert!(!list(&[]).out.contains("health"));
+    let body: Value = serde_json::from_str(&list(&["--probe", "--format", "json"]).out).unwrap();
+    assert_eq!(body["parties"][1]["health"]["severity"], "error");
 }

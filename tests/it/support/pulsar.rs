@@ -23,7 +23,7 @@ pub(crate) fn serve(stream: &mut (impl Read + Write), advertised: &str) -> io::R
             2 => command(
                 3,
                 &[
-                    text(1, "Pulsar Server"),
+                    text(1, "Pulsar Server3.0.2"),
                     number(2, 19),
                     number(3, 5_242_880),
                 ],
