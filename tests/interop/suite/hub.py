@@ -20,14 +20,16 @@ ENDED_BY_PEERS = WELL_ENDED | {"client_reset", "upstream_reset"}
 class Hub:
     """Writes hub.yaml and sni.yaml into `folder` and runs on them."""
 
-    def __init__(self, binary, folder, routes, listen=(443,), settings="", no_splice=False):
+    def __init__(self, binary, folder, routes, listen=(443,), settings="", no_splice=False, admin="off"):
         self.binary, self.folder = binary, folder
         self.no_splice = no_splice
         self.log = folder / "hub.log"
+        # Where it has one.
+        self.admin = folder / admin
         self.process = None
         folder.mkdir(parents=True, exist_ok=True)
         doors = "".join(f"- {HUB_ADDRESS}:{port}\n" for port in listen)
-        (folder / "hub.yaml").write_text(f"access_log: json\nadmin: off\ndrain: 1s\nlisten:\n{doors}{settings}")
+        (folder / "hub.yaml").write_text(f"access_log: json\nadmin: {admin}\ndrain: 1s\nlisten:\n{doors}{settings}")
         (folder / "sni.yaml").write_text(routes)
 
     def start(self):

@@ -35,7 +35,7 @@ def routes_to(parties):
 class Star:
     """`parties` with a broker each, which know one another once `join` is called."""
 
-    def __init__(self, case, parties, pulsar="3.0", hub_settings="", broker_settings="", hub_named=()):
+    def __init__(self, case, parties, pulsar="3.0", hub_settings="", broker_settings="", hub_named=(), admin="off"):
         self.case, self.parties = case, list(parties)
         self.version, self.jars = VERSIONS["pulsar"][pulsar]["version"], case.cache.jars(pulsar)
         # Whose certificate carries the hub's name too.
@@ -54,6 +54,7 @@ class Star:
             routes_to(routed),
             settings=hub_settings,
             no_splice=case.sabotage == "splice",
+            admin=admin,
         )
         self.payload = dict.fromkeys(self.parties, 0)
         self.results = []
