@@ -92,7 +92,7 @@ def look_around(plan, cache):
         program.chmod(0o755)
     return Place(
         **programs, debian=cache / "debian", sid=cache / "sid", state=STATE, files=files,
-        authority=Authority(STATE / "certificates"),
+        authority=Authority(programs["hub"], STATE / "certificates"),
         # Two descriptors each, pipes for those that splice, and some for the rest.
         tunnels=min(41_050, (files - 700) // 2),
     )  # fmt: skip

@@ -65,9 +65,9 @@ def address(flower, authority):
 
 
 def flower(place, flower):
-    authority = Authority(place.state / "certs")
+    authority = Authority(place.hub, place.state / "pki")
     # The SuperLink's own helpers ask it by its address.
-    authority.issue(SUPERLINK, addresses=[ADDRESS])
+    authority.issue("flower", SUPERLINK, ADDRESS)
     app, home = place.state / "app", place.state / "home"
     shutil.copytree(PARTS / "flower_app", app)
     home.mkdir()
@@ -86,7 +86,7 @@ def run(place, flower, authority, app, home):
     # The SuperLink starts its helpers by name.
     path = f"{tools}:{os.environ['PATH']}"
     env = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_HOME": str(home), "HOME": str(home), "PATH": path}
-    certificate, key = authority.pair(SUPERLINK)
+    certificate, key = authority.pair("flower", SUPERLINK)
     tls = ["--ssl-ca-certfile", authority.certificate, "--ssl-certfile", certificate, "--ssl-keyfile", key]
     parts = [Process("SuperLink", [tools / "flower-superlink", *tls, *flower.superlink()], place.logs / "superlink.log", env)]
 

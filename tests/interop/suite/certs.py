@@ -1,39 +1,31 @@
-"""A test authority and certificates as Pulsar reads them: RSA (brokers up to 3.0 refuse EC keys),
-PKCS#8, X.509 v3, one name each unless told otherwise."""
+"""Certificates as `snihub pki` makes them for those who read them here."""
 
-import subprocess
+from . import process
+
+# Of each layout, the certificate and the key that go with it.
+FILES = {
+    "pulsar": ("broker.cert.pem", "broker.key-pk8.pem"),
+    "hub": ("proxy.cert.pem", "proxy.key.pem"),
+    "flower": ("server.pem", "server.key"),
+}
 
 
 class Authority:
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.certificate, self.key = folder / "ca.pem", folder / "ca.key"
-        openssl(
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
-            "-subj", "/CN=star-test-ca", "-keyout", self.key, "-out", self.certificate,
-        )  # fmt: skip
+    """An authority of its own in `folder`."""
 
-    def issue(self, name, also=(), addresses=()):
-        """NAME.crt and NAME.key, for `name`, the names in `also` and the IP addresses."""
-        stem = self.folder / name
-        request, extensions = stem.with_name(name + ".csr"), stem.with_name(name + ".ext")
-        names = ",".join([*(f"DNS:{each}" for each in (name, *also)), *(f"IP:{each}" for each in addresses)])
-        extensions.write_text(
-            f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n"
-            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-        )
-        certificate, key = self.pair(name)
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        openssl(
-            "x509", "-req", "-days", "3650", "-sha256", "-in", request, "-out", certificate,
-            "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-extfile", extensions,
-        )  # fmt: skip
-        return certificate, key
+    def __init__(self, snihub, folder):
+        self.snihub, self.folder = snihub, folder
+        self.certificate = folder / "ca.cert.pem"
+        self.run("init", "--plain-key", "--domain", "fate.org")
 
-    def pair(self, name):
-        return self.folder / f"{name}.crt", self.folder / f"{name}.key"
+    def issue(self, layout, *names, hub=None):
+        """Certificate and key for these names; with `hub`, the hub's name is among them."""
+        self.run("issue", layout, *names, *(["--cpp-clients", hub] if hub else []))
+        return self.pair(layout, names[0])
 
+    def pair(self, layout, name):
+        return tuple(self.folder / "issued" / layout / name / file for file in FILES[layout])
 
-def openssl(*argv):
-    subprocess.run(["openssl", *map(str, argv)], check=True, capture_output=True)
+    def run(self, *words):
+        log = self.folder.with_name(self.folder.name + ".log")
+        process.run(f"snihub pki {words[0]}", [self.snihub, "pki", *words, "--ca", self.folder], log, 60)

@@ -68,7 +68,7 @@ def traffic_server_files(debian, folder, port, routes, authority):
     etc, var = folder / "etc", folder / "var"
     for part in (etc, var / "run", var / "log", var / "cache"):
         part.mkdir(parents=True, exist_ok=True)
-    certificate, key = authority.issue(HUB_NAME)
+    certificate, key = authority.issue("hub", HUB_NAME)
     layout = {
         "prefix": folder, "exec_prefix": debian / "usr", "bindir": debian / "usr/bin", "sbindir": debian / "usr/sbin",
         "sysconfdir": etc, "datadir": var / "cache", "includedir": debian / "usr/include",
@@ -86,8 +86,8 @@ def traffic_server_files(debian, folder, port, routes, authority):
         "http.connect_ports": "STRING 443 6650-6700 30000-33000",
         "ssl.CA.cert.filename": f"STRING {authority.certificate.name}",
         "ssl.CA.cert.path": f"STRING {authority.folder}",
-        "ssl.server.cert.path": f"STRING {authority.folder}",
-        "ssl.server.private_key.path": f"STRING {authority.folder}",
+        "ssl.server.cert.path": f"STRING {certificate.parent}",
+        "ssl.server.private_key.path": f"STRING {certificate.parent}",
         # As many threads as the others have, and no other user.
         "exec_thread.autoconfig": "INT 0",
         "exec_thread.limit": "INT 2",

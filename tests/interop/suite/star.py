@@ -40,7 +40,7 @@ class Star:
         self.version, self.jars = VERSIONS["pulsar"][pulsar]["version"], case.cache.jars(pulsar)
         # Whose certificate carries the hub's name too.
         self.hub_named = hub_named
-        self.authority = Authority(case.state / "certs")
+        self.authority = Authority(case.hub, case.state / "pki")
         settings = broker_settings
         if case.sabotage == "bypass":
             # The classic slip: replication then goes to the plain port, past the hub.
@@ -84,7 +84,7 @@ class Star:
     def settings_of(self, party):
         """Issues the party's certificate; the lines by which its broker is a part of the star."""
         name = name_of(party)
-        certificate, key = self.authority.issue(name, also=[HUB_NAME] if party in self.hub_named else [])
+        certificate, key = self.authority.issue("pulsar", name, hub=HUB_NAME if party in self.hub_named else None)
         return render(
             "broker.conf", party=party, name=name, address=ADDRESS[party], certificate=certificate, key=key,
             authority=self.authority.certificate,

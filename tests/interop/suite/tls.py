@@ -92,7 +92,7 @@ class Echo:
 
     def __init__(self, name, address, authority):
         trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        trust.load_cert_chain(*authority.issue(name))
+        trust.load_cert_chain(*authority.issue("pulsar", name))
         self.listener = socket.create_server((address, 6651))
         threading.Thread(target=self.serve, args=(trust,), daemon=True).start()
 
