@@ -474,6 +474,33 @@ def alone():
     return f"systemd-analyze security: {seen}; {count} clients"
 
 
+def package():
+    """the Debian package: it serves when it is installed, again when it is upgraded, and leaves nothing"""
+    root("systemctl disable --now snihub.socket snihub.service")
+    root("rm -rf /etc/systemd/system/snihub.* /etc/snihub /usr/local/bin/snihub; userdel snihub; systemctl daemon-reload")
+    install_it = "DEBIAN_FRONTEND=noninteractive dpkg --install /source/snihub.deb"
+    root(install_it)
+    for unit in ("snihub.socket", "snihub.service"):
+        check(show("ActiveState", unit) == "active", f"{unit} is {show('ActiveState', unit)}")
+        check(show("UnitFileState", unit) == "enabled", f"{unit} is {show('UnitFileState', unit)}")
+    check(show("MainPID") != "0" and "/usr/bin/snihub" in root(f"readlink /proc/{show('MainPID')}/exe"), "another binary")
+    check("NOT READY: no routes" in refused("snihub status"), "a table without routes is ready")
+    write_routes(NAME)
+    root("systemctl reload snihub")
+    served().close()
+    pages = root("dpkg --listfiles snihub").splitlines()
+    for file in ("man1/snihub-run.1.gz", "completions/snihub", "_snihub", "snihub.fish", "snihub-alone.conf", "copyright"):
+        check(any(page.endswith(file) for page in pages), f"{file} is not in the package")
+    # An upgrade restarts it, and leaves what was edited.
+    before = show("MainPID")
+    root(install_it)
+    check(show("MainPID") not in ("0", before), "it was not restarted")
+    served().close()
+    root("dpkg --purge snihub")
+    left = shell("ls -d /etc/snihub /usr/bin/snihub /lib/systemd/system/snihub.* /usr/lib/systemd/system/snihub.*").stdout
+    check(not left and not listens(), f"left behind: {left}")
+
+
 def listens():
     with contextlib.closing(socket.socket()) as client:
         return client.connect_ex(ADDRESS) == 0
@@ -483,6 +510,9 @@ CASES = [
     install, verify, sandbox, socket_starts_it, ready, reload, killed, watchdog, stop, long_drain, mistakes,
     in_vain, another_port, alone,
 ]  # fmt: skip
+# The last: it takes away what the others have installed.
+if (SOURCE / "snihub.deb").exists():
+    CASES.append(package)
 
 
 def main():
