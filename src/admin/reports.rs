@@ -11,6 +11,7 @@ use crate::tunnel::SpliceMode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -302,7 +303,10 @@ fn rest(settings: &Settings) -> Map<String, Value> {
             OnRouteRemoved::Close => "close",
         },
         "reload": { "allow_shrink": settings.reload_allow_shrink },
-        "access_log": format!("{:?}", settings.access_log).to_lowercase(),
+        "access_log": {
+            "format": format!("{:?}", settings.access_log.format).to_lowercase(),
+            "to": settings.access_log.to.as_deref().unwrap_or(Path::new("stdout")),
+        },
         "metrics": {
             "max_routes": settings.metrics.max_routes,
             "routes_on_ops": settings.metrics.routes_on_ops,

@@ -3,13 +3,14 @@
 use super::Files;
 use super::exit::{self, Exit};
 use crate::admin::{AdminError, Doors};
-use crate::config::{self, AccessLog, Load, Severity, Sources};
+use crate::config::{self, Load, Severity, Sources};
 use crate::net::{ListenError, passed};
 use crate::server::{self, ActivationError, StartError};
 use crate::service::Manager;
 use crate::shutdown::Requests;
 use crate::telemetry;
 use std::io::ErrorKind;
+use std::path::Path;
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
@@ -59,7 +60,14 @@ pub(super) fn run(args: Args) -> Exit {
         return exit::problems(&problems);
     };
     let level = args.log_level.parse().unwrap_or(LevelFilter::INFO);
-    let _log = telemetry::init_log(loaded.settings.access_log == AccessLog::Json, level);
+    let log = &loaded.settings.access_log;
+    let _log = match telemetry::init_log(log.format, log.to.as_deref(), level) {
+        Ok(guard) => guard,
+        Err(error) => {
+            let path = log.to.as_deref().unwrap_or(Path::new(""));
+            return exit::system(&format!("access_log: {}", path.display()), &error);
+        }
+    };
     for problem in &problems {
         match problem.severity {
             // There are none: it has been loaded.
@@ -84,6 +92,9 @@ pub(super) fn run(args: Args) -> Exit {
             Ok(requests) => requests,
             Err(error) => return exit::system("cannot install signal handlers", &error),
         };
+        if let Err(error) = telemetry::reopen_at_sigusr1() {
+            return exit::system("cannot install signal handlers", &error);
+        }
         let manager = Manager::from_env();
         if let Some(manager) = &manager {
             requests.stop = manager.before_stopping(requests.stop);

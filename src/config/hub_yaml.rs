@@ -3,8 +3,9 @@
 use super::admin_keys;
 use super::keys::{Seen, count, mapping, put, size, time, time_or_off, unknown, word};
 use super::listen_keys::listen;
+use super::log_keys;
 use super::problem::{At, Reporter};
-use super::settings::{AccessLog, Keepalive, OnRouteRemoved, Settings};
+use super::settings::{Keepalive, OnRouteRemoved, Settings};
 use super::value::{DurationRule, Scalar, YEAR, scalar, show_duration};
 use super::yaml::{Node, Tree, Value};
 use crate::route::{ConnectPorts, PortError, PortSetBuilder};
@@ -204,10 +205,7 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
             );
         }
         "reload" => reload(settings, node, reporter),
-        "access_log" => {
-            let words = [("text", AccessLog::Text), ("json", AccessLog::Json)];
-            put(&mut settings.access_log, word(key, node, &words, reporter));
-        }
+        "access_log" => log_keys::access_log(settings, node, reporter),
         "admin" => put(&mut settings.admin, admin_keys::socket(key, node, reporter)),
         "admin_listen" => put(
             &mut settings.admin_listen,

@@ -212,7 +212,8 @@ impl Loading {
         let directory = path.parent().unwrap_or(Path::new(""));
         hub.routes = hub.routes.map(|routes| directory.join(routes));
         let settings = &mut hub.settings;
-        for file in [&mut settings.admin, &mut settings.admin_token_file] {
+        let log = &mut settings.access_log.to;
+        for file in [&mut settings.admin, &mut settings.admin_token_file, log] {
             *file = file.take().map(|file| directory.join(file));
         }
         hub

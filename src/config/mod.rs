@@ -20,6 +20,7 @@ mod keys;
 mod lints;
 mod listen_keys;
 mod load;
+mod log_keys;
 mod problem;
 mod scan_error;
 mod settings;
@@ -46,6 +47,7 @@ pub fn hub_keys() -> Vec<String> {
         ("keepalive", &hub_yaml::KEEPALIVE),
         ("limits", &hub_yaml::LIMITS),
         ("metrics", &hub_yaml::METRICS),
+        ("access_log", &log_keys::ACCESS_LOG),
         ("reload", &hub_yaml::RELOAD),
     ];
     let inner = nested

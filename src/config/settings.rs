@@ -2,6 +2,7 @@
 //! The manual, `config/hub.yaml`, is checked against this file.
 
 use crate::route::ConnectPorts;
+use crate::telemetry::LogFormat;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub struct Settings {
     pub on_route_removed: OnRouteRemoved,
     /// Whether a reload may empty the table, or take more than half of it and more than 4 routes.
     pub reload_allow_shrink: bool,
-    /// How records are written.
+    /// How and where records are written.
     pub access_log: AccessLog,
     /// The admin door's unix socket; `None`: off.
     pub admin: Option<PathBuf>,
@@ -141,14 +142,13 @@ pub enum OnRouteRemoved {
     Close,
 }
 
-/// How records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AccessLog {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
+/// How and where records are written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccessLog {
+    /// How.
+    pub format: LogFormat,
+    /// The file; `None`: among the other lines, on stdout.
+    pub to: Option<PathBuf>,
 }
 
 impl Default for Settings {

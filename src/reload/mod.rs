@@ -8,9 +8,7 @@
 
 mod notice;
 
-use crate::config::{
-    self, AccessLog, Load, Loaded, OnRouteRemoved, Problem, Settings, Severity, Sources,
-};
+use crate::config::{self, Load, Loaded, OnRouteRemoved, Problem, Settings, Severity, Sources};
 use crate::net::Resolver;
 use crate::route::RouteTable;
 use crate::server::Hub;
@@ -182,7 +180,7 @@ impl Reloader {
         let verdict = self.attempt(allow_shrink).await;
         match &verdict {
             Verdict::Live(snapshot) => {
-                telemetry::set_log_json(snapshot.settings.access_log == AccessLog::Json);
+                telemetry::set_log_format(snapshot.settings.access_log.format);
                 hub.publish(
                     snapshot,
                     snapshot.settings.on_route_removed == OnRouteRemoved::Close,
@@ -349,6 +347,10 @@ fn keep_fixed(mut new: Settings, old: &Settings) -> Settings {
         new.admin_listen = old.admin_listen;
         new.admin_token_file.clone_from(&old.admin_token_file);
         new.ops_listen = old.ops_listen;
+    }
+    if new.access_log.to != old.access_log.to {
+        warn!("access_log: `to` has changed: needs an upgrade (or a restart)");
+        new.access_log.to.clone_from(&old.access_log.to);
     }
     if new.workers != old.workers {
         warn!("workers has changed: needs an upgrade (or a restart)");

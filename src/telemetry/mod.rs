@@ -12,7 +12,10 @@ mod tunnel;
 
 pub use counters::{Counters, RELAYS, Totals};
 pub use links::{Ledger, Link, OTHER, Pair, Pairs};
-pub use log::{LogGuard, init_log, log_level, set_log_json, set_log_level};
+pub use log::{
+    LogFormat, LogGuard, init_log, log_level, lost_lines, reopen_at_sigusr1, set_log_format,
+    set_log_level,
+};
 pub use recent::{Declined, KEPT, Recent};
 pub use record::{Facts, Outcome, Record, SessionId};
 pub use reloads::{LastReload, ReloadResult, Reloaded, Reloads};

@@ -320,6 +320,8 @@ def reload():
     refused("systemctl reload snihub")
     reason = 'sni.yaml:3:19: tunnel_route: port "70000"'
     check(reason in journal(mark), journal(mark))
+    serious = journal("--priority=warning")
+    check("refused: the old configuration stays" in serious and "listening on" not in serious, serious)
     check("refused: the old configuration stays in force; generation" in journal(mark), journal(mark))
     until("the status", lambda: "; last reload refused: " + str(ROUTES.parent) in show("StatusText"))
     check(show("ActiveState") == "active", "not active any more")

@@ -7,6 +7,7 @@ mod links;
 pub use links::{FRESH, LinkSum, State, sums};
 
 use super::counters::{Counters, RELAYS, Totals};
+use super::log::lost_lines;
 use super::process;
 use super::reloads::{LastReload, ReloadResult, Reloaded};
 use crate::meter::{Counter, Distribution, Histogram};
@@ -62,6 +63,13 @@ pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> St
     for (name, help, grows, value) in process::figures() {
         families.add(name, help, grows, [(vec![], value)]);
     }
+    let lost = lost_lines();
+    let lost = lost.iter().map(|(log, n)| (vec![("log", *log)], *n));
+    families.counter(
+        "snihub_log_lines_lost_total",
+        "Lines that were not written: their queue was full, or the file of access_log was",
+        lost,
+    );
     families.0
 }
 

@@ -5,9 +5,11 @@
 //! the same session id. A session that never sent a byte and left is only counted (a balancer's
 //! health check), and logged at debug level.
 
+mod squid;
 mod verdict;
 
 use super::links::{Ledger, Link};
+use super::log::{ACCESS, SQUID, is_squid};
 use super::recent::Declined;
 use super::tunnel::Tunnel;
 use crate::net::Endpoints;
@@ -25,6 +27,7 @@ use verdict::{Verdict, verdict};
 macro_rules! tell {
     ($event:ident, $record:ident, $($particular:tt)*) => {
         $event!(
+            target: ACCESS,
             session = %Hex($record.facts.id),
             source = %$record.facts.endpoints.client,
             party = $record.facts.party.as_deref(),
@@ -214,6 +217,7 @@ impl Record {
     pub fn alive(&self) {
         let [up, down] = self.bytes();
         info!(
+            target: ACCESS,
             session = %Hex(self.facts.id),
             source = %self.facts.endpoints.client,
             party = self.facts.party.as_deref(),
@@ -264,6 +268,9 @@ impl Record {
         self.told = true;
         self.count(outcome);
         let [up, down] = self.bytes();
+        if is_squid() {
+            self.tell_squid(outcome, down);
+        }
         let Verdict {
             ended,
             by,
@@ -298,6 +305,15 @@ impl Record {
         // A balancer's check is nothing to look at.
         if !matches!(outcome, Outcome::Ended(_)) && level != Level::DEBUG {
             self.remember(ended, by, why);
+        }
+    }
+
+    fn tell_squid(&self, outcome: &Outcome, sent: u64) {
+        let line = squid::line(&self.facts, outcome, sent);
+        match verdict(outcome, self.facts.received).level {
+            Level::WARN => warn!(target: SQUID, "{line}"),
+            Level::DEBUG => debug!(target: SQUID, "{line}"),
+            _ => info!(target: SQUID, "{line}"),
         }
     }
 
