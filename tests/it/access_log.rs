@@ -112,7 +112,7 @@ impl Drop for Hub {
 }
 
 fn command(folder: &TempDir, party: Party, settings: &str) -> Command {
-    let hub = folder.write("hub.yaml", &format!("admin: admin.sock\n{settings}\n"));
+    let hub = folder.write("hub.yaml", format!("admin: admin.sock\n{settings}\n"));
     let routes = format!("sni:\n{}", party.entry("a.example"));
     let routes = folder.write("sni.yaml", &routes);
     let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
