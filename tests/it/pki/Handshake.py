@@ -1,9 +1,10 @@
-"""A handshake in memory: the certificate as server's and as client's, the name checked."""
+"""A handshake in memory: the certificate as server's and as client's, or as client's another one, the
+name checked."""
 
 import ssl
 import sys
 
-certificate, key, authority, name = sys.argv[1:]
+certificate, key, authority, name, *client_pair = sys.argv[1:]
 
 server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 server.load_cert_chain(certificate, key)
@@ -12,7 +13,7 @@ server.verify_mode = ssl.CERT_REQUIRED
 
 client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 client.load_verify_locations(authority)
-client.load_cert_chain(certificate, key)
+client.load_cert_chain(*(client_pair or (certificate, key)))
 assert client.check_hostname
 for context in (server, client):
     # From Python 3.13 on this is the default: it wants key identifiers, among others.

@@ -15,6 +15,14 @@ fn servers(ca: &Ca) -> Vec<[PathBuf; 3]> {
     ca.ok(&["issue", "eggroll", "9998"]);
     ca.ok(&["issue", "osx", "osx.fate.org"]);
     ca.ok(&["issue", "substra-orchestrator", "orchestrator.fate.org"]);
+    let backend = [
+        "issue",
+        "substra-backend",
+        "backend.fate.org",
+        "--org",
+        "Org1MSP",
+    ];
+    ca.ok(&backend);
     ca.ok(&["issue", "flower", "superlink.fate.org"]);
     let all = [
         (
@@ -31,6 +39,7 @@ fn servers(ca: &Ca) -> Vec<[PathBuf; 3]> {
             "substra-orchestrator/orchestrator.fate.org",
             "tls.crt tls.key ca.crt",
         ),
+        ("substra-backend/backend.fate.org", "tls.crt tls.key ca.crt"),
         ("flower/superlink.fate.org", "server.pem server.key ca.crt"),
     ];
     let paths = |(folder, files): (&str, &str)| {
@@ -72,6 +81,54 @@ fn python_shakes_hands_with_host_names_checked() {
         assert!(
             said.err.contains("Hostname mismatch"),
             "{name}: {}",
+            said.err
+        );
+    }
+}
+
+/// Layouts with a certificate for each side: each is taken on its own side alone.
+#[test]
+fn python_takes_a_clients_own_certificate_and_not_for_a_server() {
+    let Some(python) = python().filter(|_| have("python3")) else {
+        return;
+    };
+    let ca = Ca::plain();
+    ca.ok(&["issue", "eggroll", "9998"]);
+    ca.ok(&["issue", "podvm"]);
+    for (folder, server, authority, name, client) in [
+        (
+            "eggroll/9998.fate.org",
+            "server",
+            "ca.pem",
+            "9998.fate.org",
+            "party-9998-client",
+        ),
+        (
+            "podvm/podvm-server",
+            "tls",
+            "ca.crt",
+            "podvm-server",
+            "podvm_client",
+        ),
+    ] {
+        let file = |name: &str| {
+            let path = ca.path(&format!("pki/issued/{folder}/{name}"));
+            path.to_str().unwrap().to_owned()
+        };
+        let pair = |stem: &str| [file(&format!("{stem}.crt")), file(&format!("{stem}.key"))];
+        let shake = |server: &str, name: &str, client: &str| {
+            let [certificate, key] = pair(server);
+            let mut all = vec![script("Handshake.py"), certificate, key, file(authority)];
+            all.push(name.to_owned());
+            all.extend(pair(client));
+            tries(&python, &all)
+        };
+        let said = shake(server, name, "client");
+        assert_eq!(said.out, "verified both ways\n", "{folder}: {}", said.err);
+        let said = shake("client", client, "client");
+        assert!(
+            said.err.contains("unsuitable certificate purpose"),
+            "{}",
             said.err
         );
     }
