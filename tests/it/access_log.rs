@@ -193,11 +193,13 @@ fn squid_is_one_line_a_connection_with_the_true_result() {
             file => hub.file(file),
         };
         let text = both(to, text, ENDS);
-        let lines: Vec<Vec<&str>> = text
+        let mut lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| line.split(' ').collect::<Vec<_>>())
             .filter(|words| words.get(5).is_some_and(|word| *word == "CONNECT"))
             .collect();
+        // The tunnel's end may be told after the refusal of who came later.
+        lines.sort_by_key(|words| words[9] != ENDS[0]);
         let [tunnel, refused] = &lines[..] else {
             panic!("{text}")
         };
