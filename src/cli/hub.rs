@@ -32,14 +32,22 @@ impl Hub {
         self.ask("POST", path, parameters)
     }
 
+    /// How the answer is to be written.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The hub's admin socket.
+    pub(super) fn socket(&self) -> Result<PathBuf, Exit> {
+        let socket = socket(self.admin.as_deref(), self.config.as_deref())?;
+        socket.ok_or_else(|| {
+            complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
+            Exit::Config
+        })
+    }
+
     fn ask(&self, method: &str, path: &str, parameters: &[(&str, &str)]) -> Result<Reply, Exit> {
-        let socket = match socket(self.admin.as_deref(), self.config.as_deref())? {
-            Some(socket) => socket,
-            None => {
-                complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
-                return Err(Exit::Config);
-            }
-        };
+        let socket = self.socket()?;
         client::ask(&socket, method, path, parameters).map_err(|error| {
             complain(&format!("snihub: {}\n", printable(&error.to_string())));
             exit_of(&error)

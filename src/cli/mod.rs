@@ -17,6 +17,7 @@ mod run;
 mod sleep;
 mod status;
 mod steer;
+mod top;
 mod tunnels;
 
 use clap::error::ErrorKind;
@@ -49,6 +50,7 @@ enum Command {
     Party(party::Args),
     Doctor(doctor::Args),
     Status(status::Args),
+    Top(top::Args),
     Routes(routes::Args),
     Tunnels(tunnels::Args),
     Refusals(refusals::Args),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
             Command::Party(args) => party::run(args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Status(args) => status::run(&args),
+            Command::Top(args) => top::run(&args),
             Command::Routes(args) => routes::run(&args),
             Command::Tunnels(args) => tunnels::run(&args),
             Command::Refusals(args) => refusals::run(&args),

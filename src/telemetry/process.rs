@@ -114,8 +114,12 @@ mod tests {
     fn this_process_has_figures() {
         let figures = figures();
         assert_eq!(figures.len(), 7, "{figures:?}");
+        // Less than a tick may have been used so far.
+        let rest = figures
+            .iter()
+            .filter(|(name, ..)| *name != "process_cpu_seconds_total");
         assert!(
-            figures.iter().all(|(.., value)| *value > 0.0),
+            rest.map(|(.., value)| *value).all(|n| n > 0.0),
             "{figures:?}"
         );
     }

@@ -67,6 +67,7 @@ const DOORS: &[(&str, &str)] = &[
     ("notify", "reload"),
     ("prometheus", "telemetry"),
     ("proxy_header", "net"),
+    ("ratatui", "cli"),
     ("rcgen", "pki"),
     // The tunnel's hot loop calls recv, send and shutdown itself.
     ("rustix::net", "net tunnel"),

@@ -35,4 +35,5 @@ mod reload;
 mod service;
 mod shutdown;
 mod soak;
+mod top;
 mod tunnel;

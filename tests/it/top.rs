@@ -1,0 +1,279 @@
+//! `snihub top` in a terminal of its own: what stands on the screen, what keys do, and that the
+//! terminal is as it was whatever ends it.
+
+use crate::support::hub::{Hub, Options, PATIENCE};
+use crate::support::party::{Link, Party};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const ROWS: NonZero<u16> = NonZero::new(24).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(80).unwrap();
+
+/// The program and its terminal, of 80 by 24.
+struct Terminal {
+    child: Child,
+    keys: File,
+    /// Its other end: what the settings are asked of.
+    inside: File,
+    before: Termios,
+    screen: Arc<Mutex<vt100::Parser>>,
+    raw: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    fn start(socket: &Path, arguments: &[&str]) -> Terminal {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let size = Winsize {
+            ws_row: ROWS.get(),
+            ws_col: COLUMNS.get(),
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&master, size).unwrap();
+        let inside = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+            .unwrap();
+        let stdio = || Stdio::from(inside.try_clone().unwrap());
+        // In a session of its own: /dev/tty is this terminal, not the one the tests run in.
+        let child = Command::new("setsid")
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_snihub"), "top"])
+            .args(["--interval", "1", "--admin"])
+            .arg(socket)
+            .args(arguments)
+            .env("TERM", "xterm-256color")
+            .stdin(stdio())
+            .stdout(stdio())
+            .stderr(stdio())
+            .spawn()
+            .unwrap();
+        let before = tcgetattr(&inside).unwrap();
+        let keys = File::from(master);
+        let mut out = keys.try_clone().unwrap();
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
+        let raw = Arc::<Mutex<Vec<u8>>>::default();
+        let (drawn, kept) = (Arc::clone(&screen), Arc::clone(&raw));
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(n @ 1..) = out.read(&mut piece) {
+                drawn.lock().unwrap().process(&piece[..n]);
+                kept.lock().unwrap().extend_from_slice(&piece[..n]);
+            }
+        });
+        Terminal {
+            child,
+            keys,
+            inside,
+            before,
+            screen,
+            raw,
+        }
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Until all of these stand on the screen.
+    fn shows(&self, wanted: &[&str]) -> String {
+        self.until(&format!("{wanted:?}"), |screen| {
+            wanted.iter().all(|text| screen.contains(text))
+        })
+    }
+
+    fn until(&self, what: &str, right: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if right(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < deadline, "{what} is not on\n{screen}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its exit code, the terminal being as it was before.
+    fn ended(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "still there:\n{}", self.screen());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let now = tcgetattr(&self.inside).unwrap();
+        assert_eq!(now.local_modes, self.before.local_modes);
+        assert_eq!(now.input_modes, self.before.input_modes);
+        assert!(
+            now.local_modes
+                .contains(LocalModes::ICANON | LocalModes::ECHO)
+        );
+        status.code()
+    }
+
+    /// Whether the screen from before the program, and the cursor, came back.
+    fn gave_back(&self) -> bool {
+        let screen = self.screen.lock().unwrap();
+        let screen = screen.screen();
+        !screen.alternate_screen() && !screen.hide_cursor()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn hub(names: &[&str], party: Party) -> Hub {
+    let entries: Vec<String> = names.iter().map(|name| party.entry(name)).collect();
+    Hub::start(Options::routes(format!("sni:\n{}", entries.concat())).with_admin())
+}
+
+/// Places of these texts on the screen, from the top.
+fn order(screen: &str, texts: &[&str]) -> Vec<usize> {
+    let place = |text: &&str| {
+        screen
+            .find(text)
+            .unwrap_or_else(|| panic!("{text}:\n{screen}"))
+    };
+    texts.iter().map(place).collect()
+}
+
+#[test]
+fn the_star_is_seen_sorted_and_found_in_80_by_24() {
+    let party = Party::start(b'a');
+    let names = ["a.example", "b.example", "c.example"];
+    let hub = hub(&names, party);
+    let _links: Vec<Link> = ["b.example", "b.example", "c.example"]
+        .iter()
+        .map(|name| Link::open(hub.addr(), name, party).unwrap())
+        .collect();
+    assert!(Link::open(hub.addr(), "unknown.example", party).is_err());
+    hub.closed("unknown.example");
+    let mut top = Terminal::start(&hub.folder().join("admin.sock"), &[]);
+    let screen = top.shows(&["ready, up", "3 tunnels", "1 refused", "a.example", "q quit"]);
+    assert!(screen.lines().count() <= usize::from(ROWS.get()));
+    for head in [
+        "party", "state", "tunnels", "sends", "gets", "refused", "failed",
+    ] {
+        assert!(screen.lines().nth(2).unwrap().contains(head), "{screen}");
+    }
+    // By what is sent, of which there is none: then by name. By tunnels: three keys back.
+    top.press("S");
+    let by_tunnels = |screen: &str| {
+        let places = order(screen, &["b.example", "c.example", "a.example"]);
+        screen.contains("tunnels\u{25be}") && places.is_sorted()
+    };
+    top.until("by tunnels", by_tunnels);
+    top.press("r");
+    top.shows(&["tunnels\u{25b4}"]);
+    top.press("/C.EX\r");
+    let screen = top.until("what is found", |screen| !screen.contains("a.example"));
+    assert!(
+        screen.contains("c.example") && screen.contains("1 of 4 with \"c.ex\""),
+        "{screen}"
+    );
+    top.press("\u{1b}");
+    top.shows(&["a.example"]);
+    top.press("2");
+    top.shows(&["(not known)", "there", "back"]);
+    top.press("3");
+    let screen = top.shows(&["age", "idle", "b.example", "127.0.0.1:"]);
+    assert_eq!(screen.matches(".example").count(), 3, "{screen}");
+    top.press("\t");
+    top.shows(&["asked for", "unknown.example", "no route for"]);
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+    top.until("the screen before", |_| top.gave_back());
+}
+
+#[test]
+fn ctrl_c_and_signals_give_the_terminal_back() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example"], party);
+    let socket = hub.folder().join("admin.sock");
+    let mut top = Terminal::start(&socket, &[]);
+    top.shows(&["a.example"]);
+    assert!(
+        !tcgetattr(&top.inside)
+            .unwrap()
+            .local_modes
+            .contains(LocalModes::ICANON)
+    );
+    assert!(!top.gave_back());
+    top.press("\u{3}");
+    assert_eq!(top.ended(), Some(0));
+    top.until("the screen before", |_| top.gave_back());
+    let mut top = Terminal::start(&socket, &[]);
+    top.shows(&["a.example"]);
+    let parent = format!("--parent={}", top.child.id());
+    let pid = Command::new("pgrep")
+        .args([&parent])
+        .output()
+        .unwrap()
+        .stdout;
+    let pid = String::from_utf8(pid).unwrap().trim().to_owned();
+    // setsid forks only where it leads a group already: else it is the program itself.
+    let pid = if pid.is_empty() {
+        top.child.id().to_string()
+    } else {
+        pid
+    };
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(top.ended(), Some(0));
+    top.until("the screen before", |_| top.gave_back());
+}
+
+#[test]
+fn a_hub_that_goes_away_is_said_and_one_that_is_not_there_ends_it() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example"], party);
+    let socket = hub.folder().join("admin.sock");
+    let mut top = Terminal::start(&socket, &[]);
+    top.shows(&["a.example"]);
+    hub.signal(rustix::process::Signal::KILL);
+    top.shows(&["no hub runs behind", "a.example"]);
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+    let mut top = Terminal::start(Path::new("/no/such.sock"), &[]);
+    assert_eq!(top.ended(), Some(71));
+    top.shows(&["no hub runs behind /no/such.sock"]);
+    let raw = top.raw.lock().unwrap().clone();
+    assert!(!raw.contains(&0x1b), "no screen was begun");
+}
+
+#[test]
+fn without_a_terminal_it_says_what_else_there_is() {
+    let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .arg("top")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("top is for a terminal"), "{said}");
+}
