@@ -393,7 +393,7 @@ fn listener(
     Some(spec)
 }
 
-/// `443:ssl 443:ssl:ipv6` is one socket here: [::] takes IPv4, too.
+/// `443:ssl 443:ssl:ipv6` is one socket here: `[::]` takes IPv4, too.
 fn add(specs: &mut Vec<ListenSpec>, spec: ListenSpec, at: At, reporter: &mut Reporter<'_>) {
     let any = |spec: &ListenSpec| spec.address.ip().is_unspecified();
     let twin = specs.iter().position(|old| {
