@@ -179,6 +179,16 @@ impl Routes {
         self.loaded.as_ref().map(|loaded| &loaded.routes)
     }
 
+    /// The port that clients come to, if nobody says another: the first of `listen`.
+    pub(super) fn inbound_port(&self) -> u16 {
+        let listen = self
+            .loaded
+            .iter()
+            .flat_map(|loaded| &loaded.settings.listen);
+        let mut ports = listen.map(|spec| spec.address.port());
+        ports.find(|port| *port != 0).unwrap_or(443)
+    }
+
     /// What `check` warns of.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings

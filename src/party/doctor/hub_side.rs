@@ -111,7 +111,7 @@ impl HubSide<'_> {
         party: &Party,
         others: &[String],
     ) -> Option<Finding> {
-        let (configuration, target) = self.configuration(party, 443);
+        let (configuration, target) = self.configuration(party, self.routes.inbound_port());
         let mut findings = configuration;
         if let Some(target) = &target {
             let leg = self.leg(doctor, party, others, (Way::Direct, target));
@@ -147,7 +147,8 @@ impl HubSide<'_> {
 
     /// About one party. `others`: names of all, to know whose certificate one is.
     pub async fn party(&self, doctor: &Doctor, party: &Party, others: &[String]) -> Report {
-        let port = self.via.as_ref().map_or(443, |via| via.port);
+        let port = self.via.as_ref().map(|via| via.port);
+        let port = port.unwrap_or_else(|| self.routes.inbound_port());
         let (mut configuration, target) = self.configuration(party, port);
         let layout = self.layout_of(party);
         configuration.extend(self.issued(party));

@@ -147,22 +147,37 @@ fn handshake(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
             findings.push(Finding::ok("certificate", seen));
         }
         Some(_) => {
-            let other = tls.certificate.as_ref().map(|own| own.names.join(", "));
-            let seen = format!(
-                "another server than directly answers: its certificate is for {}",
-                other.unwrap_or_default()
-            );
-            findings.push(
-                Finding::error("hub.elsewhere", seen)
-                    .why("the hub that runs leads somewhere else than sni.yaml says")
-                    .fix("`snihub reload` on the hub's machine says whether it takes the file"),
-            );
+            findings.push(elsewhere(tls));
             findings.extend(certificate::judge(leg, tls));
         }
         None => findings.extend(certificate::judge(leg, tls)),
     }
     findings.extend(client_certificate(leg, tls));
     findings
+}
+
+/// Another certificate than directly: several brokers may have one each, if it is good.
+fn elsewhere(tls: &Tls) -> Finding {
+    let names = tls.certificate.as_ref().map(|own| own.names.join(", "));
+    let names = names.unwrap_or_default();
+    let (check, reload) = (
+        "hub.elsewhere",
+        "`snihub reload` on the hub's machine says whether it takes the file",
+    );
+    match tls.faults.is_empty() {
+        true => Finding::warning(
+            check,
+            format!("another certificate than directly, for {names}"),
+        )
+        .why("several brokers are behind the route, or the hub that runs leads to another one")
+        .fix(reload),
+        false => Finding::error(
+            check,
+            format!("another server than directly answers: its certificate is for {names}"),
+        )
+        .why("the hub that runs leads somewhere else than sni.yaml says")
+        .fix(reload),
+    }
 }
 
 fn client_certificate(leg: &Leg<'_>, tls: &Tls) -> Option<Finding> {

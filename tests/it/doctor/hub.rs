@@ -124,7 +124,7 @@ fn a_hub_that_does_not_know_the_party() {
 #[test]
 fn a_hub_that_leads_elsewhere_than_the_file_says() {
     let rig = Rig::new();
-    let other = rig.broker(&rig.identity(&["9998.fate.org"]), "9998.fate.org");
+    let other = rig.broker(&rig.identity(&["9999.fate.org"]), "9999.fate.org");
     let hub = hub(&[("9998.fate.org", other)]);
     let table = rig
         .ca
@@ -138,6 +138,20 @@ fn a_hub_that_leads_elsewhere_than_the_file_says() {
         "another server",
         "snihub reload",
     );
+}
+
+/// As with two brokers of a party behind one name.
+#[test]
+fn a_hub_that_leads_to_another_good_certificate() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let table = rig
+        .ca
+        .dir
+        .write("sni.yaml", table(&[("9998.fate.org", rig.well())]));
+    let said = rig.doctor_by(&hub, table.to_str().unwrap(), &["9998"]);
+    let finding = said.finding("through the hub", "hub.elsewhere");
+    assert_eq!(finding["severity"], "warning", "{finding:#}");
 }
 
 #[test]
