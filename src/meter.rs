@@ -58,6 +58,14 @@ impl Histogram {
         self.sum_us.add(us);
     }
 
+    /// Replaces what was counted.
+    pub fn set(&self, all: &Distribution) {
+        for (bucket, count) in self.buckets.iter().zip(all.counts) {
+            bucket.set(count);
+        }
+        self.sum_us.set(all.sum_us);
+    }
+
     /// Adds what was counted to `sum`.
     pub fn add_to(&self, sum: &mut Distribution) {
         for (sum, bucket) in sum.counts.iter_mut().zip(&self.buckets) {

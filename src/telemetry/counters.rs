@@ -1,11 +1,13 @@
 //! Counters of one worker: written by its thread alone, read by anyone.
 
-use super::links::Link;
+use super::links::{Link, Pair};
+use super::metrics::LinkSum;
 use super::recent::Recent;
 use crate::meter::{Counter, Histogram};
 use crate::net::DialError;
 use crate::refusal::Refusal;
 use crate::tunnel::{Ended, Meters, Relay};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What one worker counted since it started.
@@ -59,6 +61,23 @@ impl Counters {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(link);
+    }
+
+    /// Replaces the counts by party and route.
+    pub(super) fn set_links(&self, sums: &HashMap<Pair, LinkSum>) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: HashMap<Pair, Arc<Link>> = links
+            .iter()
+            .map(|link| (link.pair.clone(), Arc::clone(link)))
+            .collect();
+        for (pair, sum) in sums {
+            let link = known.get(pair).cloned().unwrap_or_else(|| {
+                let link = Link::new(pair.clone());
+                links.push(Arc::clone(&link));
+                link
+            });
+            link.set(sum);
+        }
     }
 
     pub(super) fn count_ended(&self, ended: Ended, relay: Relay) {

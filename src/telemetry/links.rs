@@ -1,6 +1,7 @@
 //! Counts by party and route. A star of 50 has 2,450 such pairs, and a table may have 100,000
 //! routes: so they come to be when something is counted, and their number is bounded.
 
+use super::metrics::LinkSum;
 use super::{Counters, unix_ms};
 use crate::meter::Counter;
 use crate::refusal::Refusal;
@@ -50,6 +51,34 @@ pub struct Link {
 }
 
 impl Link {
+    /// Nothing counted so far.
+    pub(super) fn new(pair: Pair) -> Arc<Link> {
+        Arc::new(Link {
+            pair,
+            opened: Counter::default(),
+            ended: Counter::default(),
+            refused: Counter::default(),
+            dial_failed: Counter::default(),
+            flow: Arc::default(),
+            opened_at: Counter::default(),
+            refused_at: Counter::default(),
+            dial_failed_at: Counter::default(),
+        })
+    }
+
+    /// Replaces all counts; the openings first, since readers begin with the ends.
+    pub(super) fn set(&self, sum: &LinkSum) {
+        self.opened.set(sum.opened);
+        self.ended.set(sum.ended);
+        self.refused.set(sum.refused);
+        self.dial_failed.set(sum.dial_failed);
+        self.flow.client_to_upstream.set(sum.client_to_upstream);
+        self.flow.upstream_to_client.set(sum.upstream_to_client);
+        self.opened_at.set(sum.opened_at);
+        self.refused_at.set(sum.refused_at);
+        self.dial_failed_at.set(sum.dial_failed_at);
+    }
+
     pub(super) fn count_opened(&self) {
         self.opened.add(1);
         self.opened_at.set(unix_ms(SystemTime::now()));
@@ -96,7 +125,7 @@ impl Pairs {
     }
 
     /// The pair that counts for this one.
-    fn admit(&self, pair: Pair) -> Pair {
+    pub(super) fn admit(&self, pair: Pair) -> Pair {
         let most = self.most_routes.load(Relaxed);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Pair {
@@ -177,17 +206,7 @@ impl Ledger {
     }
 
     fn begin(&self, pair: Pair) -> Arc<Link> {
-        let link = Arc::new(Link {
-            pair,
-            opened: Counter::default(),
-            ended: Counter::default(),
-            refused: Counter::default(),
-            dial_failed: Counter::default(),
-            flow: Arc::default(),
-            opened_at: Counter::default(),
-            refused_at: Counter::default(),
-            dial_failed_at: Counter::default(),
-        });
+        let link = Link::new(pair);
         self.counters.add_link(Arc::clone(&link));
         link
     }

@@ -1,6 +1,7 @@
 //! What the hub tells of itself: one record per session, and counters.
 
 mod counters;
+mod image;
 mod links;
 mod log;
 pub mod metrics;
@@ -11,6 +12,7 @@ mod reloads;
 mod tunnel;
 
 pub use counters::{Counters, RELAYS, Totals};
+pub use image::Image;
 pub use links::{Ledger, Link, OTHER, Pair, Pairs};
 pub use log::{
     LogFormat, LogGuard, init_log, log_level, lost_lines, reopen_at_sigusr1, set_log_format,

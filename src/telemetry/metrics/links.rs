@@ -3,6 +3,7 @@
 use super::directions;
 use super::families::{Families, Labels};
 use crate::telemetry::{Counters, Pair};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,8 @@ pub(super) fn who_talks_to_whom(counters: &[Arc<Counters>], f: &mut Families) {
 }
 
 /// The counts of one pair, over all workers.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkSum {
     /// Tunnels that stood.
     pub opened: u64,
