@@ -33,6 +33,10 @@
 //! A third kind answers the [`admin`] doors: it reads the workers' counters where they write them,
 //! asks them for their tunnels by a command, and the control thread for a reload.
 //!
+//! After an [upgrade](takeover) the process before this one takes orders as a worker does, over a
+//! socket: its counters are among those that are added up, and its tunnels are listed, killed and
+//! drained with the others.
+//!
 //! # The map
 //!
 //! | module | what it is | knows |
@@ -50,6 +54,7 @@
 //! | [`telemetry`] | records, counters, log | values of the above |
 //! | [`session`], [`worker`], [`server`] | one connection; one core; the whole | all stages |
 //! | [`reload`], [`shutdown`] | notice, load, validate, swap; tell, then wait | `server` |
+//! | [`takeover`] | hands listeners to a successor, and does its orders until the last tunnel ends | `server` |
 //! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API, the page; the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
@@ -81,6 +86,7 @@ pub mod service;
 pub mod session;
 pub mod shutdown;
 pub mod snapshot;
+pub mod takeover;
 pub mod telemetry;
 pub mod tls;
 pub mod tunnel;

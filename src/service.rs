@@ -20,6 +20,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// How often the status is looked at, and told if it is another.
@@ -43,6 +44,8 @@ pub struct Manager {
     watchdog: Option<Duration>,
     stored: AtomicBool,
     told_trouble: AtomicBool,
+    /// Another process is the service's main one: it has the say.
+    resigned: CancellationToken,
 }
 
 impl Manager {
@@ -64,6 +67,7 @@ impl Manager {
             watchdog,
             stored: AtomicBool::new(false),
             told_trouble: AtomicBool::new(false),
+            resigned: CancellationToken::new(),
         })
     }
 
@@ -77,10 +81,23 @@ impl Manager {
             manager.tell(&format!("READY=1\nSTATUS={status}\n")).await;
             manager.store(sockets).await;
             tokio::select! {
+                () = manager.resigned.cancelled() => {}
                 () = manager.keep_informed(&control, status) => {}
                 () = manager.keep_calm(&control) => {}
             }
         })
+    }
+
+    /// Whether it wants signs of life.
+    pub fn wants_signs_of_life(&self) -> bool {
+        self.watchdog.is_some()
+    }
+
+    /// The service's main process is another one from now on; what that tells is heard after this.
+    /// This one tells nothing any more: it would not be heard (NotifyAccess=main).
+    pub async fn resign(&self, successor: u32) {
+        self.resigned.cancel();
+        self.send(&format!("MAINPID={successor}\n"), &[]).await;
     }
 
     /// `stop`, after the manager has been told that the hub ends, and has let go of the stored
@@ -91,7 +108,7 @@ impl Manager {
         tokio::spawn(async move {
             let mut told = false;
             while let Some(()) = stop.recv().await {
-                if !told {
+                if !told && !manager.resigned.is_cancelled() {
                     told = true;
                     let more = more_time();
                     manager

@@ -4,7 +4,10 @@ use crate::server::Hub;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
+
+/// For a process before this one, beyond the grace period.
+const LATE: Duration = Duration::from_secs(3);
 
 /// What the outside asks of a running hub. Any code that holds the senders can ask: the signal
 /// handlers of `run`, the demo, a test.
@@ -72,7 +75,7 @@ pub async fn wind_down(hub: &Hub, grace: Duration, stop: &mut mpsc::Receiver<()>
     );
     hub.drain(grace);
     tokio::select! {
-        () = hub.ended() => {
+        () = all_ended(hub, grace) => {
             info!(took_ms = began.elapsed().as_millis() as u64, "drained");
         }
         Some(()) = stop.recv() => {
@@ -81,6 +84,22 @@ pub async fn wind_down(hub: &Hub, grace: Duration, stop: &mut mpsc::Receiver<()>
             hub.ended().await;
         }
     }
+    tell_totals(hub);
+}
+
+/// This process, and those before it: they drain as long as it does, and are waited for a little
+/// longer.
+async fn all_ended(hub: &Hub, grace: Duration) {
+    let gone = hub.predecessors().all_gone();
+    let abroad = tokio::time::timeout(grace + LATE, gone);
+    let ((), abroad) = tokio::join!(hub.ended(), abroad);
+    if abroad.is_err() {
+        warn!("a process before this one has not ended in time: it is not waited for any more");
+    }
+}
+
+/// What this process has counted.
+pub fn tell_totals(hub: &Hub) {
     let totals = hub.totals();
     info!(
         accepted = totals.accepted,

@@ -6,6 +6,7 @@ use super::page;
 use super::query::Query;
 use super::reports;
 use super::respond::{Answer, json, problem, text};
+use super::upgrade;
 use crate::server::{Control, NoVerdict};
 use crate::telemetry::{self, SessionId, Tunnel};
 use crate::worker::Group;
@@ -51,6 +52,8 @@ enum Act {
     Reload,
     Drain,
     End,
+    Upgrade,
+    Takeover,
 }
 
 const fn read(path: &'static str, act: Act) -> Endpoint {
@@ -72,7 +75,7 @@ const fn change(path: &'static str, act: Act) -> Endpoint {
 }
 
 /// All there is.
-pub const ENDPOINTS: [Endpoint; 16] = [
+pub const ENDPOINTS: [Endpoint; 18] = [
     read("/", Act::Page),
     read("/page/{id}", Act::PagePart),
     read("/livez", Act::Live),
@@ -89,6 +92,8 @@ pub const ENDPOINTS: [Endpoint; 16] = [
     change("/api/reload", Act::Reload),
     change("/api/drain", Act::Drain),
     change("/api/tunnels/{id}/end", Act::End),
+    change("/api/upgrade", Act::Upgrade),
+    change("/api/takeover", Act::Takeover),
 ];
 
 /// The longest time that a drain may be spread over.
@@ -180,6 +185,9 @@ async fn perform(
         query.end()?;
         Ok(json(StatusCode::OK, &report(control)))
     };
+    if matches!(act, Act::Metrics | Act::Status | Act::Routes) {
+        control.refresh().await;
+    }
     match act {
         Act::Page => query.end().map(|()| page::index()),
         Act::PagePart => query.end().map(|()| page::part(id)),
@@ -208,6 +216,8 @@ async fn perform(
             query.end()?;
             end(id, control).await
         }
+        Act::Upgrade => upgrade::upgrade(query, entrance, control).await,
+        Act::Takeover => upgrade::takeover(query, entrance, control).await,
     }
 }
 

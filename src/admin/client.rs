@@ -10,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// A little more than the hub gives a connection.
-const PATIENCE: Duration = Duration::from_secs(35);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Bytes of an answer: 100,000 tunnels are some 50 MB.
 const MOST: u64 = 256 << 20;
 
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_hub_that_is_stopped_is_told_from_one_that_is_gone() {
         let said = |kind: ErrorKind| explain(Path::new("/run/x"), kind.into()).to_string();
-        assert!(said(ErrorKind::WouldBlock).contains("has not answered within 35 s"));
+        assert!(said(ErrorKind::WouldBlock).contains("has not answered within 45 s"));
         assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
         assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));
     }

@@ -13,13 +13,16 @@ use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 /// Connections of an admin door at once. When one more comes, the oldest goes: it has had its time,
@@ -30,9 +33,9 @@ const ADMIN_GUESTS: usize = 16;
 const OPS_GUESTS: usize = 64;
 /// For the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
-/// For a connection from accept to its end; a reload takes the longest,
-/// [`crate::server::VERDICT_WITHIN`].
-const ALL_WITHIN: Duration = Duration::from_secs(30);
+/// For a connection from accept to its end; an upgrade takes the longest,
+/// [`crate::takeover::READY_WITHIN`] and some.
+const ALL_WITHIN: Duration = Duration::from_secs(40);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
 /// The pause after an accept that failed (descriptors, memory).
@@ -40,12 +43,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Such failures are told so often at most.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// The unix socket; its file goes with it.
+/// The unix socket; its file goes with it, if it is `ours`.
 #[derive(Debug)]
 pub(super) struct UnixDoor {
     listener: UnixListener,
     path: PathBuf,
     inode: u64,
+    ours: Arc<AtomicBool>,
 }
 
 impl UnixDoor {
@@ -62,21 +66,50 @@ impl UnixDoor {
             listener,
             path: path.to_owned(),
             inode,
+            ours: Arc::new(AtomicBool::new(true)),
         })
+    }
+
+    /// The one of the process before this one, which keeps the file until this one is the hub.
+    pub(super) fn adopt(path: &Path, socket: OwnedFd) -> io::Result<UnixDoor> {
+        let listener = UnixListener::from(socket);
+        listener.set_nonblocking(true)?;
+        Ok(UnixDoor {
+            listener,
+            path: path.to_owned(),
+            inode: fs::symlink_metadata(path)?.ino(),
+            ours: Arc::default(),
+        })
+    }
+
+    /// Another descriptor of its socket, and the path.
+    pub(super) fn copy(&self) -> io::Result<(OwnedFd, &Path)> {
+        Ok((self.listener.try_clone()?.into(), &self.path))
+    }
+
+    /// Whether its file goes with it.
+    pub(super) fn ours(&self) -> &Arc<AtomicBool> {
+        &self.ours
     }
 }
 
 impl Drop for UnixDoor {
     fn drop(&mut self) {
         // Unless another hub has put its own there.
-        if fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+        if self.ours.load(Relaxed)
+            && fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode)
+        {
             drop(fs::remove_file(&self.path));
         }
     }
 }
 
 /// Answers on the unix socket.
-pub(super) async fn serve_unix(door: Arc<UnixDoor>, control: Arc<Control>) -> io::Result<()> {
+pub(super) async fn serve_unix(
+    door: Arc<UnixDoor>,
+    control: Arc<Control>,
+    inside: TaskTracker,
+) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(door.listener.try_clone()?)?;
     let mut guests = Guests::at_most(ADMIN_GUESTS);
     let mut trouble = Trouble::default();
@@ -87,7 +120,7 @@ pub(super) async fn serve_unix(door: Arc<UnixDoor>, control: Arc<Control>) -> io
                 let own = geteuid().as_raw();
                 let trusted = peer.is_ok_and(|uid| uid == 0 || uid == own);
                 let entrance = Entrance::Unix { trusted };
-                guests.admit(tokio::spawn(serve(stream, entrance, Arc::clone(&control))));
+                guests.admit(inside.spawn(serve(stream, entrance, Arc::clone(&control))));
             }
             Err(error) => trouble.pause(&error).await,
         }
@@ -99,6 +132,7 @@ pub(super) async fn serve_tcp(
     listener: TcpListener,
     entrance: Entrance,
     control: Arc<Control>,
+    inside: TaskTracker,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut guests = Guests::at_most(match entrance {
@@ -110,7 +144,7 @@ pub(super) async fn serve_tcp(
         match listener.accept().await {
             Ok((stream, _)) => {
                 let served = serve(stream, entrance.clone(), Arc::clone(&control));
-                guests.admit(tokio::spawn(served));
+                guests.admit(inside.spawn(served));
             }
             Err(error) => trouble.pause(&error).await,
         }

@@ -1,5 +1,6 @@
 //! `/livez`, `/readyz`, `/metrics`: what an orchestrator and a scraper ask.
 
+use super::reports;
 use super::respond::{Answer, text};
 use crate::permits::tunnels_for;
 use crate::server::Control;
@@ -47,16 +48,19 @@ pub(super) fn not_ready(control: &Control) -> Option<&'static str> {
 
 /// The counters; `links`: who talks to whom, too.
 pub(super) fn metrics(control: &Control, links: bool) -> Answer {
-    let page = metrics::exposition(control.counters(), vitals(control), links);
+    let page = metrics::exposition(&control.counters(), vitals(control), links);
     text(StatusCode::OK, metrics::CONTENT_TYPE, page)
 }
 
 fn vitals(control: &Control) -> Vitals {
     let (snapshot, shared) = (control.snapshot(), control.shared());
     let limits = &snapshot.settings.limits;
+    let family = control.predecessors().family();
     Vitals {
-        sessions: shared.permits.sessions.get(),
+        sessions: reports::sessions(control),
         most_tunnels: limits.tunnels.unwrap_or_else(|| tunnels_for(shared.nofile)),
+        draining: family.living.iter().map(|one| one.open()).sum(),
+        predecessors: family.living.len(),
         pending_hellos: shared.permits.hellos.get(),
         pending_dials: shared.permits.dials.get(),
         hello_bytes: shared.hello_memory.used(),

@@ -18,10 +18,12 @@ mod page;
 mod query;
 mod reports;
 mod respond;
+mod upgrade;
 
 pub use api::{ENDPOINTS, Endpoint, OPENAPI};
 
 use crate::config::{ADMIN_SOCKET, Settings};
+use crate::net::PassedDoor;
 use crate::net::listener::{self, ListenError};
 use crate::server::Control;
 use door::UnixDoor;
@@ -29,17 +31,29 @@ use guard::Entrance;
 use rustix::process::nice;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use thiserror::Error;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 /// Added to the nice value of the doors' thread (nice(2); on Linux a thread has its own): where
 /// CPUs are short it gets a third of a worker's share, so that a flood of requests costs the
 /// tunnels little, and health is still answered.
 const NICE: i32 = 5;
+
+/// For those who are inside when the process ends whose doors were shut for a successor.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The key of the unix socket.
+const UNIX: &str = "admin";
 
 /// Why a door does not open.
 #[derive(Debug, Error)]
@@ -84,17 +98,28 @@ fn hint(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct Doors {
     unix: Option<UnixDoor>,
-    tcp: Vec<(TcpListener, Entrance)>,
+    tcp: Vec<TcpDoor>,
+}
+
+#[derive(Debug)]
+struct TcpDoor {
+    key: &'static str,
+    /// As hub.yaml has it.
+    address: SocketAddr,
+    listener: TcpListener,
+    entrance: Entrance,
 }
 
 impl Doors {
-    /// Opens what `settings` name. A built-in socket that cannot be had is told, and missed.
+    /// Opens what `settings` name, and goes on with what the process before this one has passed of it.
+    /// A built-in socket that cannot be had is told, and missed.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub fn open(settings: &Settings) -> Result<Doors, AdminError> {
+    pub fn open(settings: &Settings, passed: Vec<PassedDoor>) -> Result<Doors, AdminError> {
+        let mut passed = Handed(passed);
         let unix = match &settings.admin {
-            Some(path) => unix(path)?,
+            Some(path) => unix(path, &mut passed)?,
             None => None,
         };
         let mut tcp = Vec::new();
@@ -107,12 +132,49 @@ impl Doors {
             }
             let token_file = settings.admin_token_file.clone();
             let entrance = Entrance::Loopback { token_file };
-            tcp.push((listen("admin_listen", address)?, entrance));
+            tcp.push(TcpDoor::open(
+                "admin_listen",
+                address,
+                entrance,
+                &mut passed,
+            )?);
         }
         if let Some(address) = settings.ops_listen {
-            tcp.push((listen("ops_listen", address)?, Entrance::Ops));
+            let ops = Entrance::Ops;
+            tcp.push(TcpDoor::open("ops_listen", address, ops, &mut passed)?);
         }
         Ok(Doors { unix, tcp })
+    }
+
+    /// Copies of their sockets, for a successor.
+    ///
+    /// # Errors
+    /// [`AdminError::Thread`]: no descriptors.
+    pub fn copies(&self) -> Result<Vec<PassedDoor>, AdminError> {
+        let mut copies = Vec::new();
+        if let Some(door) = &self.unix {
+            let (socket, path) = door.copy().map_err(AdminError::Thread)?;
+            copies.push(PassedDoor {
+                key: UNIX.into(),
+                at: path.to_string_lossy().into(),
+                socket,
+            });
+        }
+        for door in &self.tcp {
+            let copy = door.listener.try_clone().map_err(AdminError::Thread)?;
+            copies.push(PassedDoor {
+                key: door.key.into(),
+                at: door.address.to_string(),
+                socket: copy.into(),
+            });
+        }
+        Ok(copies)
+    }
+
+    /// Whether the unix socket is the one of the process before this one, and so its file.
+    pub fn has_adopted_socket(&self) -> bool {
+        let adopted = |door: &UnixDoor| !door.ours().load(Relaxed);
+        self.unix.as_ref().is_some_and(adopted)
     }
 
     /// Answers on all of them, on a thread of its own, until [`Serving`] is dropped.
@@ -120,8 +182,12 @@ impl Doors {
     /// # Errors
     /// [`AdminError::Thread`].
     pub fn serve(self, control: Control) -> Result<Serving, AdminError> {
-        let stop = CancellationToken::new();
-        let stopping = stop.clone();
+        let (stop, shut) = (CancellationToken::new(), CancellationToken::new());
+        let (stopping, shutting) = (stop.clone(), shut.clone());
+        let file = self.unix.as_ref().map(|door| Arc::clone(door.ours()));
+        if let Some(ours) = &file {
+            ours.store(true, Relaxed);
+        }
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -133,25 +199,58 @@ impl Doors {
                 // Fails where a sandbox forbids it: then all threads are equal.
                 let _ = nice(NICE);
                 tracing::dispatcher::with_default(&dispatch, || {
-                    runtime.block_on(stopping.run_until_cancelled(self.answer(Arc::new(control))));
+                    runtime.block_on(async {
+                        let inside = TaskTracker::new();
+                        let answering =
+                            self.answer(Arc::new(control), shutting.clone(), inside.clone());
+                        stopping.run_until_cancelled(answering).await;
+                        inside.close();
+                        if shutting.is_cancelled() {
+                            // The answer to an upgrade may be on its way.
+                            drop(timeout(ANSWERED_WITHIN, inside.wait()).await);
+                        }
+                    });
                 });
             })
             .map_err(AdminError::Thread)?;
         Ok(Serving {
             stop,
+            shut,
+            file,
             thread: Some(thread),
         })
     }
 
-    async fn answer(self, control: Arc<Control>) {
+    async fn answer(self, control: Arc<Control>, shut: CancellationToken, inside: TaskTracker) {
         let mut doors = tokio::task::JoinSet::new();
         // Kept here, so that its file goes when the doors close.
         let unix = self.unix.map(Arc::new);
+        // Shut, it comes to its end: who is inside already is answered by a task of its own.
+        let until_shut = |answering| {
+            let shut = shut.clone();
+            async move {
+                shut.run_until_cancelled_owned(answering)
+                    .await
+                    .unwrap_or(Ok(()))
+            }
+        };
+        type Answering = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
         if let Some(door) = &unix {
-            doors.spawn(door::serve_unix(Arc::clone(door), Arc::clone(&control)));
+            let (door, control) = (Arc::clone(door), Arc::clone(&control));
+            let answering: Answering = Box::pin(door::serve_unix(door, control, inside.clone()));
+            doors.spawn(until_shut(answering));
         }
-        for (listener, entrance) in self.tcp {
-            doors.spawn(door::serve_tcp(listener, entrance, Arc::clone(&control)));
+        for TcpDoor {
+            listener, entrance, ..
+        } in self.tcp
+        {
+            let control = Arc::clone(&control);
+            doors.spawn(until_shut(Box::pin(door::serve_tcp(
+                listener,
+                entrance,
+                control,
+                inside.clone(),
+            ))));
         }
         while let Some(ended) = doors.join_next().await {
             match ended {
@@ -168,7 +267,21 @@ impl Doors {
 #[derive(Debug)]
 pub struct Serving {
     stop: CancellationToken,
+    shut: CancellationToken,
+    /// Whether the unix socket's file goes with it.
+    file: Option<Arc<AtomicBool>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Lets nobody in any more; who is inside is answered. `adopted`: the unix socket is a successor's
+    /// now, and so its file.
+    pub fn shut(&self, adopted: bool) {
+        if let (Some(file), true) = (&self.file, adopted) {
+            file.store(false, Relaxed);
+        }
+        self.shut.cancel();
+    }
 }
 
 impl Drop for Serving {
@@ -181,8 +294,27 @@ impl Drop for Serving {
     }
 }
 
-fn unix(path: &Path) -> Result<Option<UnixDoor>, AdminError> {
-    match UnixDoor::open(path) {
+/// What the process before this one has passed.
+struct Handed(Vec<PassedDoor>);
+
+impl Handed {
+    fn take(&mut self, key: &str, at: &str) -> Option<OwnedFd> {
+        let fits = |one: &PassedDoor| one.key == key && one.at == at;
+        let place = self.0.iter().position(fits)?;
+        Some(self.0.swap_remove(place).socket)
+    }
+}
+
+fn unix(path: &Path, passed: &mut Handed) -> Result<Option<UnixDoor>, AdminError> {
+    let adopted = passed
+        .take(UNIX, &path.to_string_lossy())
+        // Its file may have been removed.
+        .and_then(|socket| UnixDoor::adopt(path, socket).ok());
+    let door = match adopted {
+        Some(door) => Ok(door),
+        None => UnixDoor::open(path),
+    };
+    match door {
         Ok(door) => {
             info!("admin door: {}", path.display());
             Ok(Some(door))
@@ -201,10 +333,26 @@ fn unix(path: &Path) -> Result<Option<UnixDoor>, AdminError> {
     }
 }
 
-fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, AdminError> {
-    let explain = |error| AdminError::Listen { key, error };
-    let socket = listener::bind(address, false, None).map_err(explain)?;
-    let bound = socket.local_addr().unwrap_or(address);
-    info!("{key}: http://{bound}/");
-    Ok(socket)
+impl TcpDoor {
+    fn open(
+        key: &'static str,
+        address: SocketAddr,
+        entrance: Entrance,
+        passed: &mut Handed,
+    ) -> Result<TcpDoor, AdminError> {
+        let explain = |error| AdminError::Listen { key, error };
+        let listener = match passed.take(key, &address.to_string()) {
+            Some(socket) => listener::adopt(socket, None),
+            None => listener::bind(address, false, None),
+        };
+        let listener = listener.map_err(explain)?;
+        let bound = listener.local_addr().unwrap_or(address);
+        info!("{key}: http://{bound}/");
+        Ok(TcpDoor {
+            key,
+            address,
+            listener,
+            entrance,
+        })
+    }
 }

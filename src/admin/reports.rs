@@ -4,7 +4,7 @@ use super::health;
 use crate::config::{OnRouteRemoved, ProxyProtocol, Settings};
 use crate::reload::Told;
 use crate::route::ConnectPorts;
-use crate::server::Control;
+use crate::server::{Control, Predecessor};
 use crate::telemetry::metrics::{LinkSum, sums};
 use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level, unix_ms};
 use crate::tunnel::SpliceMode;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 /// `/api/status`.
@@ -44,7 +45,8 @@ pub(super) fn status(control: &Control) -> Value {
         "generation": snapshot.generation,
         "config_hash": hash(&reloaded),
         "last_reload": last_reload(&reloaded),
-        "sessions": control.shared().permits.sessions.get(),
+        "predecessors": predecessors(control),
+        "sessions": sessions(control),
         "tunnels_open": totals.open(),
         "tunnels_opened": totals.opened,
         "accepted": totals.accepted,
@@ -55,6 +57,26 @@ pub(super) fn status(control: &Control) -> Value {
         "client_to_upstream": totals.client_to_upstream,
         "upstream_to_client": totals.upstream_to_client,
     })
+}
+
+/// Connections of any state, those of the processes before this one among them.
+pub(super) fn sessions(control: &Control) -> usize {
+    let family = control.predecessors().family();
+    let abroad = family.living.iter().map(|one| one.sessions.load(Relaxed));
+    control.shared().permits.sessions.get() + abroad.sum::<usize>()
+}
+
+/// The processes before this one that still hold tunnels.
+fn predecessors(control: &Control) -> Vec<Value> {
+    let describe = |one: &Arc<Predecessor>| {
+        json!({
+            "pid": one.pid,
+            "tunnels_open": one.open(),
+            "until_unix_ms": unix_ms(one.until),
+        })
+    };
+    let family = control.predecessors().family();
+    family.living.iter().map(describe).collect()
 }
 
 fn hash(reloaded: &Reloaded) -> String {
@@ -136,7 +158,7 @@ impl Routes {
     /// As they are now.
     pub(super) fn of(control: &Control) -> Routes {
         let mut by_route: HashMap<Arc<str>, LinkSum> = HashMap::new();
-        let pairs = sums(control.counters());
+        let pairs = sums(&control.counters());
         for (pair, sum) in &pairs {
             by_route
                 .entry(Arc::clone(&pair.route))
@@ -283,6 +305,7 @@ fn times(settings: &Settings) -> Map<String, Value> {
         "half_open_timeout_ms": settings.half_open_timeout.map(ms),
         "write_stall_timeout_ms": settings.write_stall_timeout.map(ms),
         "drain_ms": ms(settings.drain),
+        "upgrade_drain_ms": ms(settings.upgrade_drain),
     }))
 }
 

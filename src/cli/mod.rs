@@ -19,7 +19,9 @@ mod status;
 mod steer;
 mod top;
 mod tunnels;
+mod upgrade;
 
+use crate::takeover;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use exit::Exit;
@@ -63,6 +65,9 @@ enum Command {
     Man(manual::ManArgs),
     #[command(hide = true)]
     Sleep(sleep::Args),
+    Upgrade(upgrade::Args),
+    #[command(name = takeover::COMMAND, hide = true)]
+    StartSuccessor(upgrade::StartArgs),
 }
 
 /// Parses the arguments and runs the command.
@@ -89,6 +94,8 @@ pub fn main() -> ExitCode {
             Command::Completions(args) => manual::completions(&args),
             Command::Man(args) => manual::man(&args),
             Command::Sleep(args) => sleep::run(&args),
+            Command::Upgrade(args) => upgrade::run(&args),
+            Command::StartSuccessor(args) => upgrade::start_successor(&args),
         },
         Err(error) => usage(&error),
     };

@@ -2,15 +2,20 @@
 
 use super::Files;
 use super::exit::{self, Exit};
-use crate::admin::{AdminError, Doors};
-use crate::config::{self, Load, Severity, Sources};
-use crate::net::{ListenError, passed};
-use crate::server::{self, ActivationError, StartError};
+use crate::admin::client::{self, ClientError};
+use crate::admin::{AdminError, Doors, Serving};
+use crate::config::{self, Load, Loaded, Severity, Sources};
+use crate::net::{ListenError, PassedDoor, passed};
+use crate::server::{self, ActivationError, Hub, Inherited, StartError};
 use crate::service::Manager;
 use crate::shutdown::Requests;
+use crate::takeover::{self, Handed, Household, Links, Predecessor, TakeoverError};
 use crate::telemetry;
+use std::cell::OnceCell;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
@@ -22,6 +27,7 @@ Examples:
   snihub run --routes sni.yaml --listen :8443   a table alone, nothing to configure
   snihub run --ats /opt/ts/etc/trafficserver    in the place of Apache Traffic Server
   snihub check --routes sni.yaml                what `run` would say of these files
+  snihub run --takeover                         in the place of the hub that runs, without losing anyone
 
 A changed file is taken within a second; a broken one changes nothing and is reported.")]
 pub(super) struct Args {
@@ -34,6 +40,13 @@ pub(super) struct Args {
     /// The admin door's unix socket, in place of the file's: a path, or off
     #[arg(long, value_name = "PATH")]
     admin: Option<String>,
+    /// Take the place of the hub that runs behind the admin door's socket, if there is one; under
+    /// systemd use `snihub upgrade`
+    #[arg(long)]
+    takeover: bool,
+    /// Take the place of the hub that has started this process: its own way, `snihub upgrade`
+    #[arg(long, hide = true, conflicts_with = "takeover")]
+    successor: bool,
     /// Least severe lines to log
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug"])]
     log_level: String,
@@ -41,6 +54,25 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Exit {
+    if !args.successor {
+        return start(args, None);
+    }
+    let told = Predecessor::of_stdin().and_then(|predecessor| {
+        let told = predecessor.to_be_told()?;
+        Ok((predecessor, told))
+    });
+    let (predecessor, told) = match told {
+        Ok(told) => told,
+        Err(error) => return not_started(&error.into()),
+    };
+    let exit = start(args, Some(predecessor));
+    if exit != Exit::Ok {
+        takeover::tell_failing(&told, exit.code());
+    }
+    exit
+}
+
+fn start(args: Args, predecessor: Option<Predecessor>) -> Exit {
     let passed = match passed::take() {
         Ok(passed) => passed,
         Err(error) => return not_started(&ActivationError::from(error).into()),
@@ -76,7 +108,21 @@ pub(super) fn run(args: Args) -> Exit {
             Severity::Note => info!("{}", problem.headline()),
         }
     }
-    let doors = match Doors::open(&loaded.settings) {
+    let found = match predecessor {
+        None if args.takeover => find(&loaded),
+        started => Ok(started),
+    };
+    let before = match found.and_then(before) {
+        Ok(before) => before,
+        Err(exit) => return exit,
+    };
+    let Before {
+        predecessor,
+        mut inherited,
+        doors,
+    } = before;
+    inherited.sockets.extend(passed);
+    let doors = match Doors::open(&loaded.settings, doors) {
         Ok(doors) => doors,
         Err(error) => return no_door(&error),
     };
@@ -99,23 +145,113 @@ pub(super) fn run(args: Args) -> Exit {
         if let Some(manager) = &manager {
             requests.stop = manager.before_stopping(requests.stop);
         }
-        // Open until the hub has ended: how it drains is asked, too.
-        let mut serving = None;
-        let serve = |hub: &mut server::Hub| {
-            match doors.serve(hub.control()) {
-                Ok(served) => serving = Some(served),
-                Err(error) => error!("the hub runs without its doors: {error}"),
-            }
-            if let Some(manager) = &manager {
-                manager.serve(hub.control(), hub.take_own_sockets());
-            }
+        let start = server::Start {
+            sources,
+            loaded,
+            files,
+            requests,
+            inherited,
         };
-        let outcome = server::run(sources, loaded, files, requests, passed, serve).await;
-        drop(serving);
-        match outcome {
+        // Open until the hub has ended: how it drains is asked, too.
+        let serving = OnceCell::new();
+        let ready =
+            async |hub: &mut Hub| open_house(hub, predecessor, doors, manager, &serving).await;
+        match server::run(start, ready).await {
             Ok(()) => Exit::Ok,
             Err(error) => not_started(&error),
         }
+    })
+}
+
+/// The process before this one, and what it has handed over.
+#[derive(Default)]
+struct Before {
+    predecessor: Option<Predecessor>,
+    inherited: Inherited,
+    doors: Vec<PassedDoor>,
+}
+
+fn before(predecessor: Option<Predecessor>) -> Result<Before, Exit> {
+    let Some(mut predecessor) = predecessor else {
+        return Ok(Before::default());
+    };
+    match predecessor.estate() {
+        Ok(Handed { inherited, doors }) => Ok(Before {
+            predecessor: Some(predecessor),
+            inherited,
+            doors,
+        }),
+        Err(error) => Err(not_started(&error.into())),
+    }
+}
+
+/// The hub that runs behind the admin door's socket; none is no mistake.
+fn find(loaded: &Loaded) -> Result<Option<Predecessor>, Exit> {
+    let Some(socket) = &loaded.settings.admin else {
+        exit::complain("snihub: --takeover: `admin` is off: the hub that runs cannot be found\n");
+        return Err(Exit::Config);
+    };
+    let reply = match client::ask(socket, "POST", "/api/takeover", &[]) {
+        Ok(reply) => reply,
+        Err(ClientError::NotRunning(socket)) => {
+            info!("--takeover: no hub runs behind {}", socket.display());
+            return Ok(None);
+        }
+        Err(error) => {
+            exit::complain(&format!("snihub: --takeover: {error}\n"));
+            return Err(super::hub::exit_of(&error));
+        }
+    };
+    let name = reply.body["socket"].as_str();
+    let found = match (name, reply.body["error"].as_str()) {
+        (Some(name), _) => Predecessor::at(name),
+        (None, Some(why)) => Err(TakeoverError::Refused(why.to_owned())),
+        (None, None) => Err(TakeoverError::Foreign),
+    };
+    found.map(Some).map_err(|error| not_started(&error.into()))
+}
+
+/// The hub accepts: the process before it steps back, the doors open, the service manager is told.
+/// What of it goes to a successor.
+async fn open_house(
+    hub: &mut Hub,
+    predecessor: Option<Predecessor>,
+    doors: Doors,
+    manager: Option<Arc<Manager>>,
+    serving: &OnceCell<Rc<Serving>>,
+) -> Result<Household, StartError> {
+    let links = match predecessor {
+        Some(predecessor) => predecessor.settle(hub, doors.has_adopted_socket()).await?,
+        None => Links::default(),
+    };
+    // Without them a successor opens its own.
+    let copies = doors.copies().unwrap_or_default();
+    match doors.serve(hub.control()) {
+        // Once, right here.
+        Ok(served) => drop(serving.set(Rc::new(served))),
+        Err(error) => error!("the hub runs without its doors: {error}"),
+    }
+    let serving = serving.get().cloned();
+    if let Some(manager) = &manager {
+        manager.serve(hub.control(), hub.own_sockets());
+    }
+    Ok(Household {
+        doors: copies,
+        managed: manager.is_some(),
+        watchdog: manager
+            .as_ref()
+            .is_some_and(|manager| manager.wants_signs_of_life()),
+        links,
+        step_down: Some(Box::new(move |successor, adopted| {
+            Box::pin(async move {
+                if let Some(serving) = &serving {
+                    serving.shut(adopted);
+                }
+                if let Some(manager) = manager {
+                    manager.resign(successor).await;
+                }
+            })
+        })),
     })
 }
 
@@ -142,11 +278,13 @@ fn not_started(error: &StartError) -> Exit {
     let exit = match error {
         StartError::Listen(ListenError::NotPermitted(_)) => Exit::Permission,
         StartError::Activation(_) => Exit::Config,
+        StartError::Takeover(TakeoverError::NotStartedByHub) => Exit::Usage,
         StartError::Listen(_)
         | StartError::Thread(_)
         | StartError::Worker
+        | StartError::Takeover(_)
         | StartError::WorkersGone => Exit::System,
     };
-    eprintln!("snihub: {error}");
+    exit::complain(&format!("snihub: {error}\n"));
     exit
 }

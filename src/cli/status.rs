@@ -1,8 +1,10 @@
 //! `snihub status`: the running hub at a glance.
 
+use super::check::plural;
 use super::columns::{bytes, time};
 use super::exit::Exit;
 use super::hub::{Hub, number, rows, text};
+use crate::pki::Moment;
 use serde_json::Value;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,6 +102,16 @@ fn show(body: &Value) -> String {
     }
     for problem in rows(&body["last_reload"], "problems") {
         let _ = writeln!(out, "{:<12} {}", "", text(problem));
+    }
+    for one in rows(body, "predecessors") {
+        let (pid, tunnels) = (number(&one["pid"]), number(&one["tunnels_open"]));
+        let tunnels = plural(tunnels as usize, "tunnel");
+        let until = Moment((number(&one["until_unix_ms"]) / 1000) as i64);
+        let _ = writeln!(
+            out,
+            "{:<12} pid {pid}, {tunnels} of these, closed until {until}",
+            "draining"
+        );
     }
     out
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 #[command(after_help = "\
 Columns: up is from the client to the upstream, down the other way, each with its bytes a second of
 late; rtt is the kernel's round-trip time to the client and to the upstream in ms, resent the
-segments that were sent again to both; state is empty, half-open or stalled.")]
+segments that were sent again to both; state is empty, or stalled, half-open, draining: it stays
+with the process before an upgrade, or with a hub that ends.")]
 pub(super) struct Args {
     /// Only those of this route, by its id
     #[arg(long, value_name = "ID")]
@@ -52,11 +53,13 @@ fn show(body: &Value) -> String {
         let tcp = &row["tcp"];
         let rtt = |key: &str| number(&tcp[key]) as f64 / 1e3;
         let resent = number(&tcp["client_retransmits"]) + number(&tcp["upstream_retransmits"]);
-        let state = match (row["stalled"].as_bool(), row["half_open"].as_bool()) {
-            (Some(true), _) => "stalled",
-            (_, Some(true)) => "half-open",
-            _ => "",
-        };
+        let states = [
+            ("stalled", "stalled"),
+            ("half_open", "half-open"),
+            ("draining", "draining"),
+        ];
+        let states = states.iter().filter(|(key, _)| row[*key] == true);
+        let state: Vec<_> = states.map(|(_, state)| *state).collect();
         columns.row(vec![
             text(&row["id"]),
             text(&row["source"]),
@@ -72,7 +75,7 @@ fn show(body: &Value) -> String {
             text(&row["relay"]),
             format!("{:.1}/{:.1}", rtt("client_rtt_us"), rtt("upstream_rtt_us")),
             resent.to_string(),
-            state.to_owned(),
+            state.join(" "),
         ]);
     }
     let all = number(&body["all"]);

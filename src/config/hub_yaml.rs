@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Keys that have a meaning.
-pub(super) const KEYS: [&str; 22] = [
+pub(super) const KEYS: [&str; 23] = [
     "listen",
     "routes",
     "workers",
@@ -28,6 +28,7 @@ pub(super) const KEYS: [&str; 22] = [
     "half_open_timeout",
     "write_stall_timeout",
     "drain",
+    "upgrade_drain",
     "limits",
     "on_route_removed",
     "reload",
@@ -38,9 +39,6 @@ pub(super) const KEYS: [&str; 22] = [
     "ops_listen",
     "metrics",
 ];
-
-/// Keys of the hub's later parts: known, and refused rather than ignored.
-pub(super) const NOT_BUILT: [&str; 1] = ["upgrade_drain"];
 
 /// Keys of `limits`.
 pub(super) const LIMITS: [&str; 7] = [
@@ -193,6 +191,14 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
             let drain = time_or_off(key, node, &rule, reporter);
             put(&mut settings.drain, drain.map(Option::unwrap_or_default));
         }
+        "upgrade_drain" => {
+            let rule = DurationRule::or_off(SECOND, MINUTE * 60 * 24);
+            let drain = time_or_off(key, node, &rule, reporter);
+            put(
+                &mut settings.upgrade_drain,
+                drain.map(Option::unwrap_or_default),
+            );
+        }
         "limits" => limits(settings, node, reporter),
         "on_route_removed" => {
             let words = [
@@ -220,9 +226,6 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
             admin_keys::anywhere(key, node, reporter),
         ),
         "metrics" => admin_keys::metrics(settings, node, reporter),
-        key if NOT_BUILT.contains(&key) => {
-            reporter.error(at, key, "not built yet; remove it");
-        }
         key => unknown(key, at, &KEYS, reporter),
     }
 }

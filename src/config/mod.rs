@@ -53,10 +53,7 @@ pub fn hub_keys() -> Vec<String> {
     let inner = nested
         .into_iter()
         .flat_map(|(outer, keys)| keys.iter().map(move |key| format!("{outer}.{key}")));
-    let plain = hub_yaml::KEYS
-        .iter()
-        .chain(&hub_yaml::NOT_BUILT)
-        .map(|key| (*key).to_owned());
+    let plain = hub_yaml::KEYS.iter().map(|key| (*key).to_owned());
     plain.chain(inner).collect()
 }
 

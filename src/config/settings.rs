@@ -35,6 +35,8 @@ pub struct Settings {
     pub write_stall_timeout: Option<Duration>,
     /// How long tunnels may go on after SIGTERM; zero: cut at once.
     pub drain: Duration,
+    /// How long tunnels may go on in the old process after an upgrade; zero: cut at once.
+    pub upgrade_drain: Duration,
     /// Caps.
     pub limits: Limits,
     /// What a reload does to the tunnels of a route that it removes.
@@ -166,6 +168,7 @@ impl Default for Settings {
             half_open_timeout: Some(Duration::from_secs(3600)),
             write_stall_timeout: Some(Duration::from_secs(15 * 60)),
             drain: Duration::from_secs(25),
+            upgrade_drain: Duration::from_secs(600),
             limits: Limits::default(),
             on_route_removed: OnRouteRemoved::default(),
             reload_allow_shrink: false,

@@ -5,6 +5,7 @@ use super::witness::Witness;
 use crate::config::{self, Load, Sources};
 use crate::server;
 use crate::shutdown::{Asking, Requests};
+use crate::takeover::Household;
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -150,7 +151,7 @@ fn control(sources: Sources, requests: Requests, tell: Told) {
     };
     runtime.block_on(async {
         let tell = std::cell::RefCell::new(Some(tell));
-        let ready = |hub: &mut server::Hub| {
+        let ready = async |hub: &mut server::Hub| {
             let address = hub
                 .addresses()
                 .first()
@@ -159,8 +160,16 @@ fn control(sources: Sources, requests: Requests, tell: Told) {
             if let Some(tell) = tell.take() {
                 drop(tell.send(address));
             }
+            Ok(Household::default())
         };
-        let ran = server::run(sources, loaded, files, requests, Vec::new(), ready).await;
+        let start = server::Start {
+            sources,
+            loaded,
+            files,
+            requests,
+            inherited: server::Inherited::default(),
+        };
+        let ran = server::run(start, ready).await;
         if let (Err(error), Some(tell)) = (ran, tell.take()) {
             drop(tell.send(Err(error.into())));
         }

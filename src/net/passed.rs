@@ -1,10 +1,11 @@
 //! Sockets that were open before this process began: `LISTEN_FDS`, sd_listen_fds(3).
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use thiserror::Error;
 
-/// A descriptor that the service manager has passed. What it is has to be looked at:
+/// A descriptor that the service manager has passed, or a predecessor. What it is has to be looked at:
 /// [`crate::net::listener::adopt`].
 #[derive(Debug)]
 pub struct Passed {
@@ -13,6 +14,20 @@ pub struct Passed {
     /// `FileDescriptorName=` of its socket unit, which is the unit's name if it has none; or
     /// `FDNAME=` of one that was stored. Empty: it came without.
     pub name: String,
+    /// The address of the item of `listen` that it served in the process before this one, if that
+    /// has passed it.
+    pub listed: Option<SocketAddr>,
+    /// Closed by exec.
+    pub socket: OwnedFd,
+}
+
+/// The socket of a door for people and scrapers, that a predecessor has passed.
+#[derive(Debug)]
+pub struct PassedDoor {
+    /// Its key in hub.yaml.
+    pub key: String,
+    /// What stood there.
+    pub at: String,
     /// Closed by exec.
     pub socket: OwnedFd,
 }
@@ -58,6 +73,7 @@ pub fn take() -> Result<Vec<Passed>, PassedError> {
         all.push(Passed {
             number,
             name,
+            listed: None,
             socket,
         });
     }

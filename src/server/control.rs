@@ -1,9 +1,12 @@
 //! What the admin door can see of a running hub, and do to it.
 
+use super::predecessors::{Predecessor, Predecessors, no_longer_routed};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Reloads, SessionId, Totals, Tunnel};
-use crate::worker::{Command, Door, Group, Question, Shared};
+use crate::takeover;
+use crate::telemetry::{Counters, Image, Reloads, SessionId, Totals, Tunnel};
+use crate::tunnel::Ended;
+use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,6 +17,10 @@ use tracing::{error, warn};
 
 /// A worker that takes longer to answer than this is left out, and the log says so.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same of a process before this one: a little more than it gives its own workers.
+const PATIENCE_ABROAD: Duration = Duration::from_secs(7);
+/// For counts: what it has said last is good enough then.
+const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a reload's verdict is waited for: twice what a writer that has forgotten to close its
 /// file is given ([`crate::reload`]), and some.
 pub const VERDICT_WITHIN: Duration = Duration::from_secs(25);
@@ -39,6 +46,8 @@ pub struct Control {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) reload: mpsc::Sender<Asked>,
+    pub(super) upgrades: mpsc::Sender<takeover::Asked>,
+    pub(super) predecessors: Arc<Predecessors>,
     pub(super) started: SystemTime,
     /// Held while tunnels are listed.
     pub(super) listing: Arc<Mutex<()>>,
@@ -50,14 +59,33 @@ impl Control {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Each worker's counters.
-    pub fn counters(&self) -> &[Arc<Counters>] {
-        &self.counters
+    /// Each worker's counters, and those of the processes before this one.
+    pub fn counters(&self) -> Vec<Arc<Counters>> {
+        let family = self.predecessors.family();
+        let own = self.counters.iter();
+        own.chain(family.counters()).map(Arc::clone).collect()
     }
 
-    /// The sum of them.
+    /// What this process has counted, and those before it that are gone.
+    pub fn image(&self) -> Image {
+        let mut own = self.counters.clone();
+        own.push(self.predecessors.family().past);
+        Image::of(&own)
+    }
+
+    /// The sum of all counters.
     pub fn totals(&self) -> Totals {
-        Totals::of(self.counters.iter().map(AsRef::as_ref))
+        Totals::of(self.counters().iter().map(AsRef::as_ref))
+    }
+
+    /// Has the counts of the processes before this one up to date, if they answer at once.
+    pub async fn refresh(&self) {
+        self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
+    }
+
+    /// The processes before this one.
+    pub fn predecessors(&self) -> &Arc<Predecessors> {
+        &self.predecessors
     }
 
     /// Process-wide counts and caps.
@@ -110,24 +138,43 @@ impl Control {
         }
     }
 
-    /// All tunnels that stand, in no order. One list at a time: each costs the workers two system
+    /// Asks for an upgrade; `false`: nobody is there to do it any more, or it is being done.
+    pub async fn upgrade(&self, asked: takeover::Asked) -> bool {
+        self.upgrades.send(asked).await.is_ok()
+    }
+
+    /// All tunnels that stand, in no order, those of the processes before this one among them. One list at a time: each costs the workers two system
     /// calls a tunnel, however many ask.
     pub async fn tunnels(&self) -> Vec<Tunnel> {
         let _alone = self.listing.lock().await;
-        let answers = self.ask(Question::Tunnels).await;
+        let answers = self.ask_all(Question::Tunnels).await;
         answers.into_iter().flatten().collect()
     }
 
     /// Ends a session; whether there was one.
     pub async fn end(&self, id: SessionId) -> bool {
-        let answers = self.ask(|reply| Question::End(id, reply)).await;
+        let answers = self.ask_all(|reply| Question::End(id, reply)).await;
         answers.contains(&true)
     }
 
     /// Ends tunnels evenly over a time; how many there were. New ones come as the routes say.
     pub async fn drain(&self, group: &Group, over: Duration) -> usize {
-        let drain = |reply| Question::Drain(group.clone(), over, reply);
-        self.ask(drain).await.into_iter().sum()
+        let drain = |reply| Question::Drain(group.clone(), over, Ended::Drained, reply);
+        self.ask_all(drain).await.into_iter().sum()
+    }
+
+    /// Ends, over some seconds, the tunnels of the processes before this one that the generation in
+    /// force would not open today. What the tunnels of this process come to, its workers know.
+    pub async fn retire_abroad(&self) {
+        let standing = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
+        let all = standing.into_iter().flatten().collect();
+        let gone = Arc::new(no_longer_routed(all, &self.snapshot()));
+        if !gone.is_empty() {
+            let these = Group::These(gone);
+            let why = Ended::RouteRemoved;
+            let drain = |reply| Question::Drain(these.clone(), RETIRE_OVER, why, reply);
+            self.ask_abroad(drain, PATIENCE_ABROAD).await;
+        }
     }
 
     /// Waits until every worker has answered; told in the log each time another `patience` is over.
@@ -175,8 +222,8 @@ impl Control {
         self.doors.iter().map(ask).collect()
     }
 
-    /// The answers of all workers that are in time; those that have ended say nothing.
-    async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Vec<T> {
+    /// The answers of all workers of this process that are in time; those that have ended say nothing.
+    pub async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Vec<T> {
         let asked = self.put(question);
         let deadline = Instant::now() + PATIENCE;
         let mut answers = Vec::with_capacity(asked.len());
@@ -190,5 +237,38 @@ impl Control {
             }
         }
         answers
+    }
+
+    /// The same of the processes before this one; what carries the question tells who says nothing.
+    async fn ask_abroad<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Question,
+        within: Duration,
+    ) -> Vec<T> {
+        let ask = |one: &Arc<Predecessor>| {
+            let (reply, answer) = oneshot::channel();
+            one.order(Command::Ask(Box::new(question(reply))));
+            answer
+        };
+        let family = self.predecessors.family();
+        let asked: Vec<_> = family.living.iter().map(ask).collect();
+        let deadline = Instant::now() + within;
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            if let Ok(Ok(answer)) = timeout_at(deadline, answer).await {
+                answers.push(answer);
+            }
+        }
+        answers
+    }
+
+    /// The same of both.
+    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Vec<T> {
+        let (mut own, abroad) = tokio::join!(
+            self.ask(&question),
+            self.ask_abroad(&question, PATIENCE_ABROAD)
+        );
+        own.extend(abroad);
+        own
     }
 }

@@ -12,7 +12,6 @@ use crate::net::sockopt::Keepalive;
 use crate::net::{Passed, PassedError};
 use crate::worker::{Inbound, keepalive};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use thiserror::Error;
 use tracing::info;
@@ -57,8 +56,9 @@ pub(super) struct Listeners {
     pub(super) sockets: Vec<Vec<(TcpListener, Arc<Inbound>)>>,
     /// One for each address, in the order of `listen`; those that were passed come first.
     pub(super) inbounds: Vec<Arc<Inbound>>,
-    /// Copies of those that no socket unit keeps open.
-    pub(super) own: Vec<OwnedFd>,
+    /// Copies of all of them, for whoever is to have them next. Those that no socket unit keeps open
+    /// are named [`STORED`].
+    pub(super) copies: Vec<Passed>,
     /// Which worker the next one of those that were passed goes to.
     next: usize,
 }
@@ -77,7 +77,7 @@ impl Listeners {
         let mut all = Listeners {
             sockets: (0..workers).map(|_| Vec::new()).collect(),
             inbounds: Vec::new(),
-            own: Vec::new(),
+            copies: Vec::new(),
             next: 0,
         };
         let keepalive = keepalive(settings);
@@ -87,6 +87,7 @@ impl Listeners {
         for Passed {
             number,
             name,
+            listed: before,
             socket,
         } in passed
         {
@@ -102,7 +103,7 @@ impl Listeners {
                     error,
                 ))
             })?;
-            let spec = match item(specs, &name, bound) {
+            let spec = match item(specs, &name, before, bound) {
                 Some(n) => {
                     served[n] = true;
                     specs[n].clone()
@@ -125,9 +126,7 @@ impl Listeners {
                     .into());
                 }
             };
-            if name == STORED {
-                all.own.extend(socket.try_clone().map(OwnedFd::from));
-            }
+            all.keep(&socket, name, &spec).map_err(unfit)?;
             all.adopt(socket, bound, &spec);
         }
         for (spec, _) in specs.iter().zip(served).filter(|(_, served)| !served) {
@@ -153,11 +152,29 @@ impl Listeners {
         let group = listener::bind_per_worker(spec.address, self.sockets.len(), keepalive)?;
         let local = group[0].local_addr().unwrap_or(spec.address);
         let inbound = self.inbound(local, spec);
+        for socket in &group {
+            self.keep(socket, STORED.into(), spec)?;
+        }
         for (sockets, socket) in self.sockets.iter_mut().zip(group) {
-            // Without a copy it is not kept; nothing else is lost.
-            self.own.extend(socket.try_clone().map(OwnedFd::from));
             sockets.push((socket, Arc::clone(&inbound)));
         }
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        socket: &TcpListener,
+        name: String,
+        spec: &ListenSpec,
+    ) -> Result<(), ListenError> {
+        let copy = socket.try_clone();
+        let socket = copy.map_err(|error| ListenError::Other(spec.address, error))?;
+        self.copies.push(Passed {
+            number: self.copies.len() as u32,
+            name,
+            listed: Some(spec.address),
+            socket: socket.into(),
+        });
         Ok(())
     }
 
@@ -181,13 +198,20 @@ pub(super) enum OpenError {
     Listen(#[from] ListenError),
 }
 
-/// The item of `listen` that a socket serves.
-fn item(specs: &[ListenSpec], name: &str, bound: SocketAddr) -> Option<usize> {
+/// The item of `listen` that a socket serves. `listed`: the address of the one that it served in
+/// the process before this one, which may ask for port 0.
+fn item(
+    specs: &[ListenSpec],
+    name: &str,
+    listed: Option<SocketAddr>,
+    bound: SocketAddr,
+) -> Option<usize> {
     let by_name = |spec: &ListenSpec| spec.name.as_deref() == Some(name);
+    let as_before = |spec: &ListenSpec| listed == Some(spec.address);
     let by_address = |spec: &ListenSpec| same(spec.address, bound);
-    specs
-        .iter()
-        .position(by_name)
+    let mut all = specs.iter();
+    all.position(by_name)
+        .or_else(|| specs.iter().position(as_before))
         .or_else(|| specs.iter().position(by_address))
 }
 
@@ -222,6 +246,7 @@ mod tests {
         Passed {
             number,
             name: name.into(),
+            listed: None,
             socket: socket.try_clone().unwrap().into(),
         }
     }
@@ -267,7 +292,7 @@ mod tests {
             ("snihub.socket", "10.0.0.1:8443", None),
             ("snihub.socket", "[::1]:8443", None),
         ] {
-            let got = item(&specs, name, bound.parse().unwrap());
+            let got = item(&specs, name, None, bound.parse().unwrap());
             assert_eq!(got, wanted, "{name:?} {bound}");
         }
     }
@@ -282,7 +307,8 @@ mod tests {
         let owned: Vec<_> = all.sockets.iter().map(Vec::len).collect();
         assert_eq!(owned, [1, 1, 0]);
         // A socket unit keeps them.
-        assert!(all.own.is_empty());
+        let names: Vec<_> = all.copies.iter().map(|copy| copy.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
     }
 
     #[test]
@@ -301,7 +327,8 @@ mod tests {
         assert_ne!(all.inbounds[1].local.port(), 0);
         let owned: Vec<_> = all.sockets.iter().map(Vec::len).collect();
         assert_eq!(owned, [2, 1]);
-        assert_eq!(all.own.len(), 2);
+        let own = all.copies.iter().filter(|copy| copy.name == STORED);
+        assert_eq!((own.count(), all.copies.len()), (2, 3));
     }
 
     #[test]
@@ -323,8 +350,28 @@ mod tests {
         let stored = || vec![passed(3, STORED, &gone), passed(4, STORED, &kept)];
         let specs = vec![spec(&at(&kept).to_string(), None)];
         let all = open(specs, 1, stored()).unwrap();
-        assert_eq!((all.inbounds.len(), all.own.len()), (1, 1));
+        assert_eq!((all.inbounds.len(), all.copies.len()), (1, 1));
         assert_eq!(all.inbounds[0].local, at(&kept));
+    }
+
+    #[test]
+    fn what_is_handed_on_serves_the_item_that_it_served_before() {
+        let before = open(vec![spec("127.0.0.1:0", None)], 3, Vec::new()).unwrap();
+        let bound = before.inbounds[0].local;
+        let listen = vec![spec("10.9.9.9:1", Some("x")), spec("127.0.0.1:0", None)];
+        let settings = Settings {
+            listen: listen[1..].to_vec(),
+            ..Settings::default()
+        };
+        assert_eq!(
+            item(&listen, STORED, before.copies[0].listed, bound),
+            Some(1)
+        );
+        let after = Listeners::open(&settings, 2, before.copies).unwrap();
+        assert_eq!(after.inbounds.len(), 1);
+        assert_eq!(after.inbounds[0].local, bound);
+        let owned: Vec<_> = after.sockets.iter().map(Vec::len).collect();
+        assert_eq!((owned, after.copies.len()), (vec![2, 1], 3));
     }
 
     #[test]
@@ -347,6 +394,7 @@ mod tests {
         let udp = Passed {
             number: 5,
             name: "dns".into(),
+            listed: None,
             socket: datagram.into(),
         };
         let error = open(Settings::default().listen, 1, vec![udp]).unwrap_err();

@@ -5,9 +5,11 @@
 
 mod control;
 mod listeners;
+mod predecessors;
 
 pub use control::{Control, NoVerdict, VERDICT_WITHIN};
 pub use listeners::{ActivationError, STORED};
+pub use predecessors::{Family, Predecessor, Predecessors};
 
 use crate::config::{FileSet, Loaded, Settings, Sources};
 use crate::net::Passed;
@@ -18,15 +20,16 @@ use crate::permits::{self, Permits};
 use crate::reload::{self, Asked, Reloader};
 use crate::shutdown::{self, Requests};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Pairs, Reloads, Totals};
+use crate::takeover::{self, Household, TakeoverError};
+use crate::telemetry::{Counters, Pairs, Reloads, SessionId, Totals};
 use crate::tunnel::{self, SpliceMode};
 use crate::worker::{self, Command, Door, Shared};
 use listeners::{Listeners, OpenError};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -47,6 +50,9 @@ pub enum StartError {
     /// A thread started, but found no descriptors or memory for its runtime.
     #[error("a worker thread cannot run, for want of descriptors or memory; the log says which")]
     Worker,
+    /// The process before this one keeps its place.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     /// All workers have ended by themselves, as the log says.
     #[error("all workers have ended by themselves; the log says why")]
     WorkersGone,
@@ -61,8 +67,22 @@ impl From<OpenError> for StartError {
     }
 }
 
-/// Reloads that the admin door may ask for at once.
-const RELOADS_ASKED: usize = 16;
+/// Reloads, and upgrades, that the admin door may ask for at once.
+const ASKED: usize = 16;
+
+/// What a process begins with that comes from somebody else.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// To listen on.
+    pub sockets: Vec<Passed>,
+    /// Its session ids begin here: an operator's `kill` means one session of all processes.
+    pub first_session: SessionId,
+}
+
+/// Sessions that may begin here between a successor's first and the last of this process.
+const MEANWHILE: SessionId = 1 << 20;
+/// The first session of each process is a multiple of this.
+const ROUND: SessionId = 1 << 24;
 
 /// A running hub.
 #[derive(Debug)]
@@ -79,13 +99,16 @@ pub struct Hub {
     reload: mpsc::Sender<Asked>,
     started: SystemTime,
     listing: Arc<Mutex<()>>,
-    /// Copies of the listening sockets that no socket unit keeps open.
-    own_sockets: Vec<OwnedFd>,
+    upgrades: mpsc::Sender<takeover::Asked>,
+    predecessors: Arc<Predecessors>,
+    /// Copies of all listening sockets. As long as one of them is open, connections wait in its
+    /// queue whether or not anybody accepts: none is left when the workers close theirs.
+    sockets: Lock<Vec<Passed>>,
 }
 
 impl Hub {
-    /// Listens, on what was `passed` and what is missing of `listen`, and starts the workers, each in the caller's tracing dispatcher.
-    /// `reload`: where a [`Control`] asks for a reload.
+    /// Listens, on what was inherited and what is missing of `listen`, and starts the workers, each in the caller's tracing dispatcher.
+    /// `reload`, `upgrades`: where a [`Control`] asks for one.
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.
@@ -95,21 +118,23 @@ impl Hub {
         splice: SpliceMode,
         nofile: usize,
         reload: mpsc::Sender<Asked>,
-        passed: Vec<Passed>,
+        upgrades: mpsc::Sender<takeover::Asked>,
+        inherited: Inherited,
     ) -> Result<Hub, StartError> {
         let settings = &snapshot.settings;
         let workers = workers(settings);
         let Listeners {
             mut sockets,
             inbounds,
-            own,
+            copies,
             ..
-        } = Listeners::open(settings, workers, passed)?;
+        } = Listeners::open(settings, workers, inherited.sockets)?;
         let addresses: Vec<_> = inbounds.iter().map(|inbound| inbound.local).collect();
         let shared = Arc::new(Shared {
             permits: Permits::default(),
             resolver,
             hello_memory: HelloMemory::new(settings.limits.hello_memory),
+            first_session: inherited.first_session,
             own: addresses.clone().into(),
             nofile,
             pairs: Arc::new(Pairs::new(settings.metrics.max_routes)),
@@ -133,7 +158,9 @@ impl Hub {
             reload,
             started: SystemTime::now(),
             listing: Arc::default(),
-            own_sockets: own,
+            upgrades,
+            predecessors: Predecessors::none(Arc::clone(&shared.pairs)),
+            sockets: Lock::new(copies),
         };
         let (ready, told) = std::sync::mpsc::channel();
         for (index, commands) in orders.into_iter().enumerate() {
@@ -179,8 +206,24 @@ impl Hub {
 
     /// Copies of the listening sockets that no socket unit keeps open, for somebody who will. As long
     /// as one of them is open, connections wait in its queue whether or not anybody accepts.
-    pub fn take_own_sockets(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.own_sockets)
+    pub fn own_sockets(&self) -> Vec<OwnedFd> {
+        let sockets = self.sockets();
+        let own = sockets.iter().filter(|one| one.name == STORED);
+        // Without a copy it is not kept; nothing else is lost.
+        own.filter_map(|one| one.socket.try_clone().ok()).collect()
+    }
+
+    /// Copies of all listening sockets; none of a hub that accepts no more.
+    pub fn sockets(&self) -> MutexGuard<'_, Vec<Passed>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the session ids of a successor begin: beyond all that this process may come to give.
+    pub fn next_first_session(&self) -> SessionId {
+        let workers = self.counters.len() as u64;
+        let most = self.counters.iter().map(|one| one.accepted.get()).max();
+        let given = self.shared.first_session + (most.unwrap_or(0) + 1) * workers;
+        ((given + MEANWHILE) / ROUND + 1) * ROUND
     }
 
     /// Puts a new generation into force; with `retire` tunnels that it no longer allows are closed.
@@ -189,17 +232,33 @@ impl Hub {
         self.shared.pairs.set_most_routes(most);
         self.order(|| Command::Publish(Arc::clone(snapshot), retire));
         self.snapshot.send_replace(Arc::clone(snapshot));
+        if retire && !self.predecessors.family().living.is_empty() {
+            let control = self.control();
+            tokio::spawn(async move { control.retire_abroad().await });
+        }
     }
 
-    /// Stops accepting and begins to close what stands, evenly over `over`.
+    /// Stops accepting and begins to close what stands, also in the processes before this one, evenly
+    /// over `over`.
     pub fn drain(&self, over: Duration) {
         self.draining.store(true, Relaxed);
+        self.sockets().clear();
         self.order(|| Command::Drain(over));
+        self.predecessors.order(|| Command::Drain(over));
     }
 
-    /// Ends everything at once.
+    /// Stops accepting, and leaves what waits in the queues to a successor; what stands is closed
+    /// evenly over `over`.
+    pub fn step_back(&self, over: Duration) {
+        self.draining.store(true, Relaxed);
+        self.sockets().clear();
+        self.order(|| Command::StepBack(over));
+    }
+
+    /// Ends everything at once, also in the processes before this one.
     pub fn kill(&self) {
         self.order(|| Command::Kill);
+        self.predecessors.order(|| Command::Kill);
     }
 
     /// Waits until every worker has ended, told to or not.
@@ -225,6 +284,11 @@ impl Hub {
         &self.reloads
     }
 
+    /// The processes before this one.
+    pub fn predecessors(&self) -> &Arc<Predecessors> {
+        &self.predecessors
+    }
+
     /// A handle for the admin door.
     pub fn control(&self) -> Control {
         Control {
@@ -239,6 +303,8 @@ impl Hub {
             reload: self.reload.clone(),
             started: self.started,
             listing: Arc::clone(&self.listing),
+            upgrades: self.upgrades.clone(),
+            predecessors: Arc::clone(&self.predecessors),
         }
     }
 
@@ -261,20 +327,38 @@ impl Drop for Hub {
     }
 }
 
-/// Runs the hub from `loaded` until `requests` ask it to stop, reloading as files change; this
-/// thread is its control thread. `passed`: sockets to listen on. `ready` is told once, when the hub
-/// accepts.
+/// What a hub is run from.
+#[derive(Debug)]
+pub struct Start {
+    /// Where the files are.
+    pub sources: Sources,
+    /// What they say.
+    pub loaded: Loaded,
+    /// The files.
+    pub files: FileSet,
+    /// What the outside asks of it.
+    pub requests: Requests,
+    /// What it begins with.
+    pub inherited: Inherited,
+}
+
+/// Runs the hub until it is asked to stop, or a successor has taken its place and the last of its
+/// tunnels has ended; reloads as files change. This thread is its control thread. `ready` is told
+/// once, when the hub accepts; what it gives is handed to a successor, too.
 ///
 /// # Errors
-/// [`StartError`]: before anything runs, or because nothing runs any more.
+/// [`StartError`]: before anything runs, or because nothing runs any more; or that of `ready`.
 pub async fn run(
-    sources: Sources,
-    loaded: Loaded,
-    files: FileSet,
-    mut requests: Requests,
-    passed: Vec<Passed>,
-    ready: impl FnOnce(&mut Hub),
+    start: Start,
+    ready: impl AsyncFnOnce(&mut Hub) -> Result<Household, StartError>,
 ) -> Result<(), StartError> {
+    let Start {
+        sources,
+        loaded,
+        files,
+        mut requests,
+        inherited,
+    } = start;
     let nofile = permits::raise_nofile();
     let Loaded {
         settings,
@@ -297,27 +381,37 @@ pub async fn run(
         "routes are those of {}",
         routes_file.display()
     );
-    let (reload, mut asked) = mpsc::channel(RELOADS_ASKED);
-    let mut hub = Hub::start(&snapshot, resolve, splice, nofile, reload, passed)?;
+    let (reload, mut asked) = mpsc::channel(ASKED);
+    let (upgrade, mut upgrades) = mpsc::channel(ASKED);
+    let mut hub = Hub::start(
+        &snapshot, resolve, splice, nofile, reload, upgrade, inherited,
+    )?;
     hub.reloads().begin(files.loaded_hash());
     if snapshot.routes.is_empty() {
         warn!("no routes: every client is refused until sni.yaml has one");
     }
-    ready(&mut hub);
-    // Nobody else keeps them: they close with the workers'.
-    drop(hub.take_own_sockets());
+    let household = ready(&mut hub).await?;
     let mut reloader = Reloader::new(sources, files, snapshot);
-    tokio::select! {
-        () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload, &mut asked) => {}
+    let candidate = tokio::select! {
+        () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload, &mut asked) => None,
         () = hub.ended() => {
             return Err(StartError::WorkersGone);
         }
-        Some(()) = requests.stop.recv() => {}
-    }
+        Some(()) = requests.stop.recv() => None,
+        candidate = takeover::candidate(&hub, &household, &mut upgrades) => Some(candidate),
+    };
     // Whoever waits for a verdict hears that none will come.
-    drop(asked);
-    let grace = reloader.current().settings.drain;
-    shutdown::wind_down(&hub, grace, &mut requests.stop).await;
+    drop((asked, upgrades));
+    match candidate {
+        Some(candidate) => {
+            let successor = candidate.takes_over(&hub, household).await;
+            successor.outlive(&hub, &mut requests.stop).await;
+        }
+        None => {
+            let grace = reloader.current().settings.drain;
+            shutdown::wind_down(&hub, grace, &mut requests.stop).await;
+        }
+    }
     Ok(())
 }
 

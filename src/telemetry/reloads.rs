@@ -66,6 +66,15 @@ impl Reloads {
         self.0.send_modify(|reloaded| reloaded.hash = hash);
     }
 
+    /// Those of a process before this one, by [`ReloadResult::ALL`].
+    pub fn inherit(&self, results: &[u64]) {
+        self.0.send_modify(|reloaded| {
+            for (own, before) in reloaded.results.iter_mut().zip(results) {
+                *own += before;
+            }
+        });
+    }
+
     /// One more.
     pub fn note(&self, last: LastReload, hash: u64) {
         self.0.send_modify(|reloaded| {

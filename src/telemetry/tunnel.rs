@@ -1,12 +1,13 @@
 //! A standing tunnel as the admin door tells of it.
 
 use crate::net::sockopt::TcpFigures;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// One tunnel at one moment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tunnel {
     /// The session's, as the log prints it; `kill` takes it.
     pub id: String,
@@ -37,9 +38,13 @@ pub struct Tunnel {
     /// Bytes a second, over about the last one.
     pub upstream_to_client_per_second: u64,
     /// What has carried its bytes: `copy`, or `splice` at least in part.
-    pub relay: &'static str,
+    pub relay: Cow<'static, str>,
     /// Bytes, both ways together, that `splice` carried.
     pub spliced: u64,
+    /// It stands in a process that takes no new clients: the one before an upgrade, or one that is
+    /// about to end.
+    #[serde(default)]
+    pub draining: bool,
     /// One direction is over, the other still runs.
     pub half_open: bool,
     /// Bytes wait for a receiver that takes none.
@@ -49,7 +54,7 @@ pub struct Tunnel {
 }
 
 /// TCP_INFO of both sides.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Tcp {
     /// Smoothed round-trip time to the client, in microseconds.
     pub client_rtt_us: u32,

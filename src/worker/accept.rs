@@ -12,7 +12,7 @@ const MAX_LATE: usize = 4096;
 const ROOM_POLL: Duration = Duration::from_millis(20);
 
 /// Accepts until the worker drains; then takes what waits in the queue, which closing the listener
-/// would reset.
+/// would reset, unless a successor accepts from the same one.
 /// The worker lets go of the listener when it drains, so it is closed right here, in the same poll
 /// that found the queue empty: between the two nobody can come to wait.
 pub(super) async fn accept(worker: Rc<Worker>, listener: Weak<Listener>, inbound: Arc<Inbound>) {
@@ -21,6 +21,9 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: Weak<Listener>, inbound
     };
     let accepting = accept_for_ever(&worker, &listener, &inbound);
     worker.draining.run_until_cancelled(accepting).await;
+    if worker.succeeded.get() {
+        return;
+    }
     for _ in 0..MAX_LATE {
         if !worker.has_room() {
             return;

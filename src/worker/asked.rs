@@ -2,10 +2,12 @@
 
 use super::Worker;
 use super::closing;
-use super::registry::Entry;
+use super::registry::{Entry, Place};
 use crate::net::sockopt::tcp_figures;
 use crate::telemetry::{SessionId, Tcp, Tunnel};
 use crate::tunnel::Ended;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,8 +27,26 @@ pub enum Question {
     Tunnels(oneshot::Sender<Vec<Tunnel>>),
     /// End this session; whether it was here.
     End(SessionId, oneshot::Sender<bool>),
-    /// End these tunnels evenly over a time; how many there are. Later ones are let be.
-    Drain(Group, Duration, oneshot::Sender<usize>),
+    /// End these tunnels evenly over a time, for this reason; how many there are. Later ones are let
+    /// be.
+    Drain(Group, Duration, Ended, oneshot::Sender<usize>),
+    /// What the tunnels that stand were decided by.
+    Standing(oneshot::Sender<Vec<Standing>>),
+    /// Have the counters up to date; a worker's always are.
+    Count(oneshot::Sender<()>),
+}
+
+/// What a tunnel was decided by, for somebody who has another table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Standing {
+    /// The session's.
+    pub id: SessionId,
+    /// What was asked.
+    pub place: Place,
+    /// The id of the entry that took it.
+    pub route: Arc<str>,
+    /// Where it led, as sni.yaml says.
+    pub target: String,
 }
 
 /// Some tunnels.
@@ -36,6 +56,8 @@ pub enum Group {
     Route(Arc<str>),
     /// Those to and from this party, by its route's id.
     Party(Arc<str>),
+    /// Those of these sessions.
+    These(Arc<HashSet<SessionId>>),
 }
 
 impl Group {
@@ -46,6 +68,7 @@ impl Group {
         match self {
             Group::Route(id) => route.id == *id,
             Group::Party(id) => route.id == *id || entry.record.borrow().is_from(id),
+            Group::These(ids) => ids.contains(&entry.record.borrow().id()),
         }
     }
 }
@@ -64,7 +87,9 @@ impl Worker {
                 let known = entry.map(|entry| entry.end(Ended::Killed)).is_some();
                 let _ = reply.send(known);
             }
-            Question::Drain(group, over, reply) => {
+            Question::Count(reply) => drop(reply.send(())),
+            Question::Standing(reply) => drop(reply.send(self.standing())),
+            Question::Drain(group, over, why, reply) => {
                 let now = Instant::now();
                 let count = |worker: &Worker| {
                     let sessions = worker.sessions.borrow();
@@ -74,10 +99,25 @@ impl Worker {
                 let worker = Rc::clone(self);
                 spawn_local(async move {
                     let stood_then = |entry: &Rc<Entry>| entry.began <= now && group.has(entry);
-                    closing::end_evenly(&worker, over, Ended::Drained, stood_then).await;
+                    closing::end_evenly(&worker, over, why, stood_then).await;
                 });
             }
         }
+    }
+
+    fn standing(&self) -> Vec<Standing> {
+        let sessions = self.sessions.borrow();
+        let described = sessions.iter().filter_map(|(id, entry)| {
+            let standing = entry.standing.borrow();
+            let why = &standing.as_ref()?.why;
+            Some(Standing {
+                id: *id,
+                place: why.place.clone(),
+                route: Arc::clone(&why.route.id),
+                target: why.target.to_string(),
+            })
+        });
+        described.collect()
     }
 
     /// Lists the tunnels, as long as somebody waits for the list.
@@ -99,6 +139,7 @@ impl Worker {
 
     fn describe(&self, entry: &Entry) -> Option<Tunnel> {
         let mut tunnel = entry.record.borrow().standing(&self.pools)?;
+        tunnel.draining = self.draining.is_cancelled();
         tunnel.tcp = entry.look(|[client, upstream]| {
             let figures = [tcp_figures(client).ok()?, tcp_figures(upstream).ok()?];
             Some(Tcp::of(figures))

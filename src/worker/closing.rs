@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Over how long tunnels are closed that a reload took the route from.
-const RETIRE_OVER: Duration = Duration::from_secs(5);
+pub const RETIRE_OVER: Duration = Duration::from_secs(5);
 
 /// Ends, over some seconds, the tunnels that the generation in force would not open today.
 pub(super) async fn retire(worker: Rc<Worker>) {

@@ -11,8 +11,9 @@ mod closing;
 mod orders;
 mod registry;
 
-pub use asked::{Group, Question};
+pub use asked::{Group, Question, Standing};
 pub use balance::Belongings;
+pub use closing::RETIRE_OVER;
 pub use orders::{Arrival, Command, Door, Inbound, Shared, Start};
 pub use registry::{Decided, Live, Place};
 
@@ -63,6 +64,8 @@ pub struct Worker {
     next: Cell<u64>,
     /// Accepting is over; nothing is handed to other workers any more.
     draining: CancellationToken,
+    /// A successor accepts from the same listeners.
+    succeeded: Cell<bool>,
     last_trouble_told: Cell<Option<Instant>>,
     /// Ticks until a fat tunnel may leave again.
     settling: Cell<u32>,
@@ -101,6 +104,7 @@ pub fn run(start: Start) -> io::Result<()> {
             sessions: RefCell::default(),
             next: Cell::new(0),
             draining: CancellationToken::new(),
+            succeeded: Cell::new(false),
             last_trouble_told: Cell::new(None),
             settling: Cell::new(0),
         });
@@ -128,7 +132,11 @@ pub fn run(start: Start) -> io::Result<()> {
                 Command::Adopt(arrival) => worker.begin(*arrival),
                 Command::Settle(mover) => worker.settle(*mover),
                 Command::Ask(question) => worker.answer(*question),
-                Command::Drain(over) => {
+                Command::Drain(over) | Command::StepBack(over) => {
+                    let left_to_another = matches!(command, Command::StepBack(_));
+                    worker
+                        .succeeded
+                        .set(left_to_another || worker.succeeded.get());
                     listening.clear();
                     worker.draining.cancel();
                     let accepting = std::mem::take(&mut accepting);
@@ -321,7 +329,8 @@ impl Worker {
         };
         let sequence = self.next.get();
         self.next.set(sequence + 1);
-        let id = sequence * self.doors.len() as u64 + self.index as u64;
+        let in_process = sequence * self.doors.len() as u64 + self.index as u64;
+        let id = self.shared.first_session + in_process;
         let record = Record::begin(id, endpoints, Rc::clone(&self.ledger));
         let entry = registry::Entry::new(record, at, 0);
         let live = Live::enter(self, id, &entry);

@@ -8,7 +8,7 @@ use crate::net::proxy_protocol::Trusted;
 use crate::net::resolve::ResolveClient;
 use crate::permits::{Admission, Permits};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Pairs};
+use crate::telemetry::{Counters, Pairs, SessionId};
 use crate::tunnel::SpliceMode;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Shared {
     pub resolver: ResolveClient,
     /// Memory of hellos that are not whole.
     pub hello_memory: Arc<HelloMemory>,
+    /// The session ids of this process begin here, beyond those of the one before it.
+    pub first_session: SessionId,
     /// The hub's own listeners: never dialled.
     pub own: Arc<[SocketAddr]>,
     /// Descriptors this process may open (RLIMIT_NOFILE).
@@ -66,6 +68,9 @@ pub enum Command {
     Ask(Box<Question>),
     /// Stop accepting, close what stands evenly over this time, then end.
     Drain(Duration),
+    /// The same for one whose listeners are a successor's, too: what waits in their queues is left
+    /// to it.
+    StepBack(Duration),
     /// End now.
     Kill,
 }

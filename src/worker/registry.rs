@@ -6,6 +6,7 @@ use crate::route::{Decision, Denied, Query, Route, RouteTable};
 use crate::telemetry::{Outcome, Record, SessionId};
 use crate::tls::ServerName;
 use crate::tunnel::{Ended, Handle};
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -45,7 +46,7 @@ pub(super) struct Standing {
 }
 
 /// A [`Query`] that can be asked again, in little memory: links live for months.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Place {
     /// The server name.
     pub name: Option<Arc<str>>,

@@ -13,7 +13,7 @@ const VOCABULARY: &str = "tls net::addr refusal";
 const MAY_IMPORT: &[(&str, &str)] = &[
     (
         "admin",
-        "config net permits reload route server telemetry tunnel worker",
+        "config net permits reload route server takeover telemetry tunnel worker",
     ),
     ("cli", "*"),
     ("config", "net permits route telemetry::LogFormat tunnel"),
@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("route", ""),
     (
         "server",
-        "config net peek permits reload route shutdown snapshot telemetry tunnel worker",
+        "config net peek permits reload route shutdown snapshot takeover telemetry tunnel worker",
     ),
     ("service", "net server telemetry"),
     (
@@ -39,6 +39,10 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ),
     ("shutdown", "server"),
     ("snapshot", "config route"),
+    (
+        "takeover",
+        "config net server shutdown telemetry tunnel worker",
+    ),
     ("telemetry", "meter net tunnel"),
     ("tls", ""),
     ("tunnel", "meter"),

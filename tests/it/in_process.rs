@@ -9,6 +9,7 @@ use snihub::net::NotifySocket;
 use snihub::server;
 use snihub::service::Manager;
 use snihub::shutdown::{Asking, Requests};
+use snihub::takeover::Household;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::Write;
@@ -139,22 +140,21 @@ fn start_under(
             .build()
             .unwrap();
         tracing::dispatcher::with_default(&dispatch, || {
-            let ready = |hub: &mut server::Hub| {
+            let ready = async |hub: &mut server::Hub| {
                 if let Some(manager) = manager {
-                    manager.serve(hub.control(), hub.take_own_sockets());
+                    manager.serve(hub.control(), hub.own_sockets());
                 }
                 ready.send(hub.addresses()[0]).unwrap();
+                Ok(Household::default())
             };
-            runtime
-                .block_on(server::run(
-                    sources,
-                    loaded,
-                    load.files,
-                    requests,
-                    Vec::new(),
-                    ready,
-                ))
-                .unwrap();
+            let start = server::Start {
+                sources,
+                loaded,
+                files: load.files,
+                requests,
+                inherited: server::Inherited::default(),
+            };
+            runtime.block_on(server::run(start, ready)).unwrap();
         });
         drop(std::fs::remove_dir_all(folder));
     });

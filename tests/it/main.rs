@@ -37,3 +37,4 @@ mod shutdown;
 mod soak;
 mod top;
 mod tunnel;
+mod upgrade;

@@ -29,6 +29,10 @@ pub struct Vitals {
     pub sessions: usize,
     /// How many may be at once.
     pub most_tunnels: usize,
+    /// Tunnels that processes before this one still hold.
+    pub draining: u64,
+    /// How many such processes there are.
+    pub predecessors: usize,
     /// Of these, connections whose hello is not whole.
     pub pending_hellos: usize,
     /// Of these, connections whose upstream is being dialled.
@@ -135,6 +139,16 @@ impl Page<'_> {
                 v.pending_dials,
             ),
             ("tunnels_open", "Tunnels that stand", totals.open() as usize),
+            (
+                "tunnels_draining",
+                "Of these, tunnels that processes before this one hold, after an upgrade",
+                v.draining as usize,
+            ),
+            (
+                "predecessors",
+                "Processes before this one that still hold tunnels",
+                v.predecessors,
+            ),
         ] {
             f.gauge(&format!("snihub_{name}"), help, one(n as f64));
         }

@@ -363,6 +363,11 @@ impl Record {
         self.facts.party.as_deref() == Some(party)
     }
 
+    /// The session's.
+    pub fn id(&self) -> SessionId {
+        self.facts.id
+    }
+
     /// The tunnel as it stands now; `None` where there is none (yet). `pools` are its worker's.
     pub fn standing(&self, pools: &Pools) -> Option<Tunnel> {
         let tunnel = self.tunnel.as_ref()?;
@@ -384,8 +389,9 @@ impl Record {
             upstream_to_client,
             client_to_upstream_per_second: rate_up,
             upstream_to_client_per_second: rate_down,
-            relay: tunnel.relay().label(),
+            relay: tunnel.relay().label().into(),
             spliced: tunnel.relay().spliced(),
+            draining: false,
             half_open: tunnel.is_half_open(),
             stalled: tunnel.is_stalled(),
             tcp: None,

@@ -12,19 +12,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer: status and body.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// The samples of a page of metrics, by name and labels as written.
-    pub(super) fn samples(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn samples(&self) -> BTreeMap<String, f64> {
         let lines = self.body.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| {
             let (series, value) = line.rsplit_once(' ').unwrap();
@@ -52,7 +52,7 @@ fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &s
 }
 
 /// By the unix socket.
-pub(super) fn unix(socket: &Path, method: &str, path: &str) -> Answer {
+pub(crate) fn unix(socket: &Path, method: &str, path: &str) -> Answer {
     unix_with(socket, method, path, "Host: localhost\r\n")
 }
 
@@ -64,14 +64,14 @@ pub(super) fn unix_with(socket: &Path, method: &str, path: &str, headers: &str) 
 }
 
 /// By TCP, with these header lines.
-pub(super) fn tcp(addr: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+pub(crate) fn tcp(addr: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     exchange(stream, method, path, headers)
 }
 
 /// Asks again and again until the answer is as wanted.
-pub(super) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ask() {

@@ -4,7 +4,7 @@ mod api;
 mod commands;
 mod doors;
 mod hostile;
-mod http;
+pub(crate) mod http;
 mod metrics;
 mod page;
 mod strangers;

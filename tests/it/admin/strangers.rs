@@ -25,7 +25,7 @@ fn changes() -> Vec<String> {
         .filter(|endpoint| endpoint.method == "POST")
         .map(|endpoint| endpoint.path.replace("{id}", "0"))
         .collect();
-    assert_eq!(changes.len(), 4, "{changes:?}");
+    assert_eq!(changes.len(), 6, "{changes:?}");
     changes
 }
 

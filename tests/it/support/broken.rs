@@ -209,10 +209,10 @@ const HUB: &[Row] = &[
         "unknown key \"colour\"; known are listen",
     ),
     (
-        b"upgrade_drain: 10m\n",
-        (1, 1),
+        b"upgrade_drain: 2d\n",
+        (1, 16),
         "upgrade_drain",
-        "not built yet",
+        "is not in 1s..=1d",
     ),
     (b"admin: \"\"\n", (1, 8), "admin", "is no path"),
     (

@@ -297,11 +297,32 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// After an upgrade other processes are the hub, or were: all whose command line names its folder.
+    fn end_successors(&self) {
+        let folder = self.folder.to_str().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        for process in processes {
+            let number = process
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let started_as = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let started_as = String::from_utf8_lossy(&started_as);
+            let ours = started_as.contains(&format!("{folder}/"));
+            if let Some(pid) = number.and_then(Pid::from_raw).filter(|_| ours) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
 impl Drop for Hub {
     fn drop(&mut self) {
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(child.kill());
         drop(child.wait());
+        self.end_successors();
         if thread::panicking() {
             eprintln!(
                 "{}: the hub's last lines:\n{}",

@@ -1,0 +1,153 @@
+//! The processes before this one: what they have counted, and those that still hold tunnels.
+//!
+//! Such a process takes orders as a worker does: it is one that is far away. What carries the orders
+//! there is not known here ([`crate::takeover`]).
+
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Counters, Image, Pairs, SessionId, Totals};
+use crate::worker::{Command, Standing};
+use std::collections::HashSet;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::{mpsc, watch};
+
+/// One process that is closing what it holds.
+#[derive(Debug)]
+pub struct Predecessor {
+    /// Its number.
+    pub pid: u32,
+    /// When the last of its tunnels is closed.
+    pub until: SystemTime,
+    /// What it has counted, as it said last.
+    pub counters: Arc<Counters>,
+    /// Connections of any state, as it said last.
+    pub sessions: AtomicUsize,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Predecessor {
+    /// Tunnels that it holds, as it said last.
+    pub fn open(&self) -> u64 {
+        Totals::of([&*self.counters]).open()
+    }
+
+    /// An order; nobody may be there to hear it any more.
+    pub(super) fn order(&self, command: Command) {
+        drop(self.commands.send(command));
+    }
+}
+
+/// All of them at one moment. Never changed: who reads it sees each count once.
+#[derive(Debug, Clone, Default)]
+pub struct Family {
+    /// What those have counted that are gone.
+    pub past: Arc<Counters>,
+    /// The others.
+    pub living: Vec<Arc<Predecessor>>,
+}
+
+impl Family {
+    /// What all of them have counted.
+    pub fn counters(&self) -> impl Iterator<Item = &Arc<Counters>> {
+        let living = self.living.iter().map(|one| &one.counters);
+        std::iter::once(&self.past).chain(living)
+    }
+}
+
+/// All of them, as they come and go.
+#[derive(Debug)]
+pub struct Predecessors {
+    family: watch::Sender<Family>,
+    /// Held while the family changes.
+    changing: Mutex<()>,
+    pairs: Arc<Pairs>,
+}
+
+impl Predecessors {
+    /// None so far.
+    pub(super) fn none(pairs: Arc<Pairs>) -> Arc<Predecessors> {
+        Arc::new(Predecessors {
+            family: watch::Sender::default(),
+            changing: Mutex::default(),
+            pairs,
+        })
+    }
+
+    /// As they are now.
+    pub fn family(&self) -> Family {
+        self.family.borrow().clone()
+    }
+
+    /// One more; its orders come out of the other end.
+    pub fn add(
+        &self,
+        pid: u32,
+        until: SystemTime,
+        image: &Image,
+    ) -> (Arc<Predecessor>, mpsc::UnboundedReceiver<Command>) {
+        let (commands, orders) = mpsc::unbounded_channel();
+        let one = Arc::new(Predecessor {
+            pid,
+            until,
+            counters: Arc::default(),
+            sessions: AtomicUsize::new(0),
+            commands,
+        });
+        self.note(&one, image);
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.family
+            .send_modify(|family| family.living.push(Arc::clone(&one)));
+        (one, orders)
+    }
+
+    /// What one says of itself. One that is gone is not listened to.
+    pub fn note(&self, one: &Predecessor, image: &Image) {
+        image.write_to(&one.counters, &self.pairs);
+    }
+
+    /// One is gone, and what it held is closed: its counts stay.
+    pub fn gone(&self, one: &Arc<Predecessor>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut family = self.family();
+        let before = family.living.len();
+        family.living.retain(|other| !Arc::ptr_eq(one, other));
+        if family.living.len() == before {
+            return;
+        }
+        let last = Image::of(std::slice::from_ref(&one.counters)).cut();
+        last.write_to(&one.counters, &self.pairs);
+        let past = Arc::<Counters>::default();
+        let both = [family.past, Arc::clone(&one.counters)];
+        Image::of(&both).write_to(&past, &self.pairs);
+        family.past = past;
+        self.family.send_replace(family);
+    }
+
+    /// Waits until all are gone.
+    pub async fn all_gone(&self) {
+        // Cannot fail: `self` holds the sender.
+        let _ = self
+            .family
+            .subscribe()
+            .wait_for(|family| family.living.is_empty())
+            .await;
+    }
+
+    /// An order to each.
+    pub(super) fn order(&self, command: impl Fn() -> Command) {
+        for one in &self.family.borrow().living {
+            one.order(command());
+        }
+    }
+}
+
+/// Those that `snapshot` would not open today, or not to the same place.
+pub(super) fn no_longer_routed(all: Vec<Standing>, snapshot: &Snapshot) -> HashSet<SessionId> {
+    let stays = |one: &Standing| match one.place.decide(&snapshot.routes) {
+        Ok(now) => now.route.id == one.route && now.target.to_string() == one.target,
+        Err(_) => false,
+    };
+    let gone = all.into_iter().filter(|one| !stays(one));
+    gone.map(|one| one.id).collect()
+}

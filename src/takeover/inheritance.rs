@@ -1,0 +1,411 @@
+//! The new process: gets what the old one listens on, and gives it orders as long as it holds
+//! tunnels.
+
+use super::READY_WITHIN;
+use super::wire::{self, Estate, Forefather, Message, Order, PROTOCOL, Reply, Wire};
+use crate::config::OnRouteRemoved;
+use crate::net::{PacketSocket, Passed, PassedDoor};
+use crate::server::{self, Hub, Inherited, Predecessors};
+use crate::telemetry::Image;
+use crate::tunnel::Ended;
+use crate::worker::{Command, Question};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How often the processes before this one are asked what they have counted: so much is lost of the
+/// counts of one that is killed.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// For an answer; a little more than it gives its workers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+
+/// Of one that is stopped, or overloaded.
+const SILENT: &str = "the process before this one does not answer: what was asked on the admin door is \
+                      told, or done, without it";
+
+/// Why this process does not take over. The running one goes on as if nothing had been.
+#[derive(Debug, Error)]
+pub enum TakeoverError {
+    /// `--successor`, and stdin is no connection.
+    #[error(
+        "--successor is for a hub that starts its successor, and stdin is no connection to one: use \
+         `snihub upgrade`, or `snihub run --takeover`"
+    )]
+    NotStartedByHub,
+    /// It said no; its words.
+    #[error("the hub that runs keeps its place: {0}")]
+    Refused(String),
+    /// It is gone, or has turned away.
+    #[error("the hub that runs has broken off the hand-over")]
+    BrokenOff,
+    /// It speaks another language.
+    #[error("the hub that runs hands over in another way: it needs a restart")]
+    Foreign,
+    /// It does not answer, or the connection is bad.
+    #[error("talking to the hub that runs: {0}")]
+    Wire(#[from] io::Error),
+}
+
+/// The running hub, as the process sees it that is to succeed it.
+#[derive(Debug)]
+pub struct Predecessor {
+    connection: PacketSocket,
+    stderr: Option<OwnedFd>,
+}
+
+/// What it has handed over.
+#[derive(Debug)]
+pub struct Handed {
+    /// Where clients come in.
+    pub inherited: Inherited,
+    /// Where people and scrapers do.
+    pub doors: Vec<PassedDoor>,
+}
+
+impl Predecessor {
+    /// The one that has started this process.
+    ///
+    /// # Errors
+    /// [`TakeoverError::NotStartedByHub`].
+    pub fn of_stdin() -> Result<Predecessor, TakeoverError> {
+        let connection = PacketSocket::from_stdin().map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => TakeoverError::NotStartedByHub,
+            _ => error.into(),
+        })?;
+        Predecessor::with(connection)
+    }
+
+    /// The one that waits for us under this name.
+    ///
+    /// # Errors
+    /// [`TakeoverError::Wire`].
+    pub fn at(name: &str) -> Result<Predecessor, TakeoverError> {
+        Predecessor::with(PacketSocket::connect(name)?)
+    }
+
+    fn with(connection: PacketSocket) -> Result<Predecessor, TakeoverError> {
+        connection.set_timeout(Some(READY_WITHIN))?;
+        Ok(Predecessor {
+            connection,
+            stderr: None,
+        })
+    }
+
+    /// For telling it that this process will not come up.
+    ///
+    /// # Errors
+    /// No descriptors.
+    pub fn to_be_told(&self) -> io::Result<PacketSocket> {
+        self.connection.try_clone()
+    }
+
+    /// Says that our files are right, and waits for what it hands over.
+    ///
+    /// # Errors
+    /// [`TakeoverError`].
+    pub fn estate(&mut self) -> Result<Handed, TakeoverError> {
+        let hello = Message::Hello {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        wire::say(&self.connection, &hello, &[])?;
+        let (estate, with) = match wire::hear(&self.connection)? {
+            Some((Message::Estate(estate), with)) => (estate, with),
+            Some((Message::Refused { why }, _)) => return Err(TakeoverError::Refused(why)),
+            Some(_) => return Err(TakeoverError::Foreign),
+            None => return Err(TakeoverError::BrokenOff),
+        };
+        let mut with = with.into_iter();
+        let handed = handed(&estate, &mut with).ok_or(TakeoverError::Foreign)?;
+        self.stderr = with.next().filter(|_| estate.stderr);
+        info!(pid = estate.pid, "takes over from the hub that runs");
+        Ok(handed)
+    }
+
+    /// Says that this process accepts, and whether it goes on with the admin door's unix socket; comes
+    /// back when it is the hub.
+    ///
+    /// # Errors
+    /// [`TakeoverError`].
+    pub async fn settle(self, hub: &Hub, adopted: bool) -> Result<Links, TakeoverError> {
+        let mut wire = Wire::new(self.connection)?;
+        let version = env!("CARGO_PKG_VERSION").into();
+        wire.say(&Message::Ready { version, adopted }, &[]).await?;
+        let heard = match timeout(READY_WITHIN, wire.hear()).await {
+            Ok(heard) => heard?,
+            Err(_) => return Err(TakeoverError::BrokenOff),
+        };
+        // From now on its stderr is ours: it hears no more what we say on the old one.
+        if let Some(stderr) = self.stderr {
+            rustix::stdio::dup2_stderr(stderr).map_err(io::Error::from)?;
+        }
+        let mut links = Links::default();
+        let (go, with) = match heard {
+            Some((Message::Go(go), with)) => (*go, with),
+            Some((Message::Refused { why }, _)) => return Err(TakeoverError::Refused(why)),
+            Some(_) => return Err(TakeoverError::Foreign),
+            None => {
+                warn!("the process before this one has ended in the middle of handing over");
+                return Ok(links);
+            }
+        };
+        hub.reloads().inherit(&go.reloads);
+        let parent = Forefather {
+            pid: go.pid,
+            until_unix_ms: go.until_unix_ms,
+            image: go.image,
+        };
+        links.begin(hub, parent, wire);
+        for (one, connection) in go.predecessors.into_iter().zip(with) {
+            links.begin(hub, one, Wire::new(PacketSocket::from_fd(connection))?);
+        }
+        let control = hub.control();
+        if control.snapshot().settings.on_route_removed == OnRouteRemoved::Close {
+            // Our files may be newer than those that it decided by.
+            tokio::spawn(async move { control.retire_abroad().await });
+        }
+        info!("this process is the hub");
+        Ok(links)
+    }
+}
+
+/// Tells the running hub that this process will not come up, and ends with this exit code.
+pub fn tell_failing(connection: &PacketSocket, exit: u8) {
+    // It hears of the end in any case.
+    drop(wire::say(connection, &Message::Failing { exit }, &[]));
+}
+
+fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<Handed> {
+    let mut inherited = Inherited {
+        sockets: Vec::new(),
+        first_session: estate.first_session,
+    };
+    for (number, one) in (0..).zip(&estate.sockets) {
+        inherited.sockets.push(Passed {
+            number,
+            name: one.name.clone(),
+            listed: one.listed,
+            socket: with.next()?,
+        });
+    }
+    let mut doors = Vec::new();
+    for one in &estate.doors {
+        doors.push(PassedDoor {
+            key: one.key.clone(),
+            at: one.at.clone(),
+            socket: with.next()?,
+        });
+    }
+    Some(Handed { inherited, doors })
+}
+
+/// The connections to the processes before this one.
+#[derive(Debug, Default)]
+pub struct Links(Vec<Link>);
+
+#[derive(Debug)]
+struct Link {
+    one: Arc<server::Predecessor>,
+    socket: Option<PacketSocket>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Links {
+    fn begin(&mut self, hub: &Hub, one: Forefather, wire: Wire) {
+        let all = Arc::clone(hub.predecessors());
+        let until = SystemTime::UNIX_EPOCH + Duration::from_millis(one.until_unix_ms);
+        let (one, orders) = all.add(one.pid, until, &one.image);
+        // Without it a successor of ours does not hear of that process any more.
+        let socket = wire.copy().ok();
+        let stop = CancellationToken::new();
+        let (stopped, link) = (stop.clone(), Arc::clone(&one));
+        let task = tokio::spawn(async move {
+            let serving = Abroad {
+                wire,
+                one: link,
+                all,
+                next: 0,
+            }
+            .serve(orders);
+            stopped.run_until_cancelled(serving).await;
+        });
+        self.0.push(Link {
+            one,
+            socket,
+            stop,
+            task,
+        });
+    }
+
+    /// Gives no more orders: the connections to those that still hold tunnels, for a successor.
+    pub(super) async fn release(
+        self,
+        all: &Predecessors,
+    ) -> Vec<(Arc<server::Predecessor>, PacketSocket)> {
+        let mut released = Vec::new();
+        for link in self.0 {
+            link.stop.cancel();
+            // A panic there was told by its own hook.
+            drop(link.task.await);
+            let living = all.family().living;
+            if living.iter().any(|one| Arc::ptr_eq(one, &link.one)) {
+                released.extend(link.socket.map(|socket| (link.one, socket)));
+            }
+        }
+        released
+    }
+}
+
+/// The way to one of them.
+struct Abroad {
+    wire: Wire,
+    one: Arc<server::Predecessor>,
+    all: Arc<Predecessors>,
+    next: u64,
+}
+
+/// It is there no more.
+struct Gone;
+
+impl Abroad {
+    /// Carries orders until it is gone: one at a time, so that no two messages stand in each other's
+    /// way.
+    async fn serve(mut self, mut orders: UnboundedReceiver<Command>) {
+        let mut clock = interval(COUNT_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Of this process: an answer to another one is not taken for ours.
+        self.next = u64::from(std::process::id()) << 32;
+        loop {
+            let done = tokio::select! {
+                Some(order) = orders.recv() => self.carry(order).await,
+                _ = clock.tick() => self.count().await,
+                heard = self.wire.hear() => match heard {
+                    Ok(Some((Message::Last(image), _))) => self.last(&image),
+                    Ok(Some(_)) => Ok(()),
+                    Ok(None) | Err(_) => self.lost(),
+                },
+            };
+            if let Err(Gone) = done {
+                return self.all.gone(&self.one);
+            }
+        }
+    }
+
+    fn last(&self, image: &Image) -> Result<(), Gone> {
+        self.all.note(&self.one, image);
+        info!(
+            pid = self.one.pid,
+            "the process before this one has ended with the last of its tunnels"
+        );
+        Err(Gone)
+    }
+
+    fn lost(&self) -> Result<(), Gone> {
+        let (pid, tunnels) = (self.one.pid, self.one.open());
+        warn!(
+            pid,
+            tunnels, "the process before this one is gone: the tunnels that it held are cut"
+        );
+        Err(Gone)
+    }
+
+    async fn count(&mut self) -> Result<(), Gone> {
+        if let Some(Reply::Counted { image, sessions }) = self.ask(Order::Count).await? {
+            self.all.note(&self.one, &image);
+            self.one.sessions.store(sessions, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// An answer that does not come is not given: whoever waits for it hears so.
+    async fn carry(&mut self, order: Command) -> Result<(), Gone> {
+        let question = match order {
+            Command::Ask(question) => *question,
+            Command::Drain(over) => {
+                let over_ms = over.as_millis() as u64;
+                return self.ask(Order::Stop { over_ms }).await.map(drop);
+            }
+            Command::Kill => return self.ask(Order::Kill).await.map(drop),
+            _ => return Ok(()),
+        };
+        match question {
+            Question::Alive(reply) => {
+                let _ = reply.send(());
+            }
+            Question::Count(reply) => {
+                self.count().await?;
+                let _ = reply.send(());
+            }
+            Question::Tunnels(reply) => {
+                if let Some(Reply::Tunnels(mut tunnels)) = self.ask(Order::Tunnels).await? {
+                    tunnels.iter_mut().for_each(|tunnel| tunnel.draining = true);
+                    drop(reply.send(tunnels));
+                }
+            }
+            Question::Standing(reply) => {
+                if let Some(Reply::Standing(all)) = self.ask(Order::Standing).await? {
+                    drop(reply.send(all));
+                }
+            }
+            Question::End(session, reply) => {
+                if let Some(Reply::Ended(known)) = self.ask(Order::End { session }).await? {
+                    let _ = reply.send(known);
+                }
+            }
+            Question::Drain(group, over, why, reply) => {
+                let order = Order::Drain {
+                    group: group.into(),
+                    over_ms: over.as_millis() as u64,
+                    removed: why == Ended::RouteRemoved,
+                };
+                if let Some(Reply::Drained(count)) = self.ask(order).await? {
+                    let _ = reply.send(count);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: no answer in time.
+    async fn ask(&mut self, order: Order) -> Result<Option<Reply>, Gone> {
+        self.next += 1;
+        let counts = matches!(order, Order::Count);
+        match timeout(ANSWER_WITHIN, self.exchange(self.next, order)).await {
+            Ok(reply) => reply.map(Some),
+            Err(_) => {
+                // Of its counts there are those of before.
+                if !counts {
+                    let pid = self.one.pid;
+                    warn!(pid, "{SILENT}");
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn exchange(&mut self, id: u64, order: Order) -> Result<Reply, Gone> {
+        // An error is heard of below: what it said last may still be there.
+        drop(self.wire.say(&Message::Order { id, order }, &[]).await);
+        loop {
+            match self.wire.hear().await {
+                Ok(Some((Message::Reply { id: of, reply }, _))) if of == id => return Ok(reply),
+                Ok(Some((Message::Last(image), _))) => {
+                    self.last(&image)?;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    self.lost()?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Starting a successor, by an intermediate: this very program, which starts it and ends at once. So
+//! the successor's parent is systemd, or whoever else takes in what lost its parent, in the same
+//! cgroup, sandbox and session, and with the same user; no shell has a part in it.
+
+use super::wire::{self, Message};
+use crate::net::PacketSocket;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use std::ffi::OsString;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The command of the intermediate.
+pub const COMMAND: &str = "start-successor";
+/// The flag of a process that is started so.
+pub(super) const SUCCESSOR: &str = "--successor";
+/// The flag of one that finds the running hub itself.
+pub(super) const TAKEOVER: &str = "--takeover";
+/// Bytes of a successor's last words that are kept.
+const KEPT: usize = 8 * 1024;
+/// How long its last words are waited for once it is gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What a service manager has told this process and no other (sd_listen_fds(3), systemd.exec(5)).
+/// `WATCHDOG_PID` goes and `WATCHDOG_USEC` stays: the successor is the one to give a sign of life.
+const NOT_ITS_OWN: [&str; 5] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_PID",
+    "SYSTEMD_EXEC_PID",
+];
+
+/// A process that is no child of ours. Dropped, it is ended, unless it was spared.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// Where the kernel has it (Linux 5.3): no other process can come to have its number.
+    pidfd: Option<OwnedFd>,
+    spared: bool,
+}
+
+impl Process {
+    pub(super) fn new(pid: u32, pidfd: Option<OwnedFd>) -> Process {
+        Process {
+            pid,
+            pidfd,
+            spared: false,
+        }
+    }
+
+    /// Finds it by its number.
+    pub(super) fn find(pid: u32) -> Process {
+        Process::new(pid, pidfd(pid))
+    }
+
+    /// It goes on by itself.
+    pub(super) fn spare(mut self) -> u32 {
+        self.spared = true;
+        self.pid
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.spared {
+            return;
+        }
+        // It may be gone.
+        match (&self.pidfd, Pid::from_raw(self.pid as i32)) {
+            (Some(pidfd), _) => drop(pidfd_send_signal(pidfd, Signal::KILL)),
+            (None, Some(pid)) => drop(kill_process(pid, Signal::KILL)),
+            (None, None) => {}
+        }
+    }
+}
+
+fn pidfd(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()
+}
+
+/// The binary to start when none is named: where this one was started from, which may be another
+/// file by now.
+pub(super) fn own_binary() -> PathBuf {
+    let started_as = std::env::args_os().next().map(PathBuf::from);
+    match started_as {
+        Some(path) if path.is_absolute() => path,
+        // Found in PATH, or relative. proc(5): a file that was replaced has this at its end.
+        _ => std::env::current_exe()
+            .ok()
+            .and_then(|path| {
+                let path = path.into_os_string().into_string().ok()?;
+                Some(path.strip_suffix(" (deleted)").unwrap_or(&path).into())
+            })
+            .unwrap_or_else(|| "snihub".into()),
+    }
+}
+
+/// Starts `binary` with the arguments of this process: our end of the connection to it, and what it
+/// says on stderr. Blocks until the intermediate has ended. `watchdog`: whether the service manager
+/// wants a sign of life of this process.
+pub(super) fn launch(binary: &Path, watchdog: bool) -> io::Result<(PacketSocket, Words)> {
+    let [ours, its] = PacketSocket::pair()?;
+    let (said, stderr) = io::pipe()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("snihub").arg(COMMAND).arg("--").arg(binary);
+    command.args(arguments());
+    command
+        .stdin(Stdio::from(OwnedFd::from(its)))
+        .stderr(stderr);
+    for variable in NOT_ITS_OWN {
+        command.env_remove(variable);
+    }
+    if !watchdog {
+        command.env_remove("WATCHDOG_USEC");
+    }
+    let words = Words::hear(said, io::stderr())?;
+    let mut intermediate = command.spawn()?;
+    // It holds the other ends, which would keep the connection from ending.
+    drop(command);
+    intermediate.wait()?;
+    Ok((ours, words))
+}
+
+fn arguments() -> Vec<OsString> {
+    let own = std::env::args_os().skip(1);
+    let mut all: Vec<_> = own
+        .filter(|argument| argument != SUCCESSOR && argument != TAKEOVER)
+        .collect();
+    all.push(SUCCESSOR.into());
+    all
+}
+
+/// What the intermediate does: starts `binary` with its own stdin, tells so there, and is done.
+///
+/// # Errors
+/// Nobody can be told.
+pub fn start_successor(binary: &Path, arguments: &[OsString]) -> io::Result<()> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let connection = PacketSocket::from_fd(stdin);
+    match Command::new(binary).args(arguments).spawn() {
+        Ok(child) => {
+            let pid = child.id();
+            // As its parent we keep its number from being another's.
+            let pidfd = pidfd(pid);
+            let with: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
+            wire::say(&connection, &Message::Started { pid }, &with)
+        }
+        Err(error) => {
+            let why = format!("cannot run {}: {error}", binary.display());
+            wire::say(&connection, &Message::NotStarted { why }, &[])
+        }
+    }
+}
+
+/// What a successor says on stderr until it has ours; passed on there as it comes.
+#[derive(Debug)]
+pub(super) struct Words(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    last: Vec<u8>,
+    over: bool,
+}
+
+impl Words {
+    /// `aloud`: where it is passed on.
+    fn hear(mut said: PipeReader, mut aloud: impl Write + Send + 'static) -> io::Result<Words> {
+        let heard = Arc::<Mutex<Heard>>::default();
+        let words = Words(Arc::clone(&heard));
+        let listen = move || {
+            let mut some = [0; 4096];
+            while let Ok(n @ 1..) = said.read(&mut some) {
+                // Ours may be closed.
+                let _ = aloud.write_all(&some[..n]);
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.last.extend_from_slice(&some[..n]);
+                let surplus = heard.last.len().saturating_sub(KEPT);
+                heard.last.drain(..surplus);
+            }
+            heard.lock().unwrap_or_else(PoisonError::into_inner).over = true;
+        };
+        let thread = std::thread::Builder::new().name("successor".into());
+        thread.spawn(listen)?;
+        Ok(words)
+    }
+
+    /// The last lines, once it is gone.
+    pub(super) async fn last(self) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            {
+                let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if heard.over || began.elapsed() > LAST_WORDS {
+                    let text = String::from_utf8_lossy(&heard.last);
+                    return text.lines().map(str::to_owned).collect();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_has_our_arguments_and_one_flag_once() {
+        let all = arguments();
+        assert_eq!(all.iter().filter(|one| *one == SUCCESSOR).count(), 1);
+        assert!(own_binary().is_absolute());
+    }
+
+    #[tokio::test]
+    async fn last_words_are_heard_to_their_end_and_are_the_last() {
+        let (said, mut stderr) = io::pipe().unwrap();
+        let words = Words::hear(said, io::sink()).unwrap();
+        writeln!(stderr, "{}\nthe end", "x".repeat(2 * KEPT)).unwrap();
+        drop(stderr);
+        let last = words.last().await;
+        assert_eq!(last.len(), 2);
+        assert_eq!((last[0].len(), last[1].as_str()), (KEPT - 9, "the end"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Upgrade without losing anyone: a process hands all that it listens on to its successor, and goes
+//! on with the tunnels that stand.
+//!
+//! ```text
+//! the old process                                   the new one
+//! an order comes (`snihub upgrade`)
+//! starts the intermediate, which ends  ---------->  starts, and judges its files
+//!                       <- Hello
+//! its listening sockets, by SCM_RIGHTS
+//!                       Estate ->
+//!                                                   opens what is missing, starts its workers, accepts
+//!                       <- Ready
+//! stops accepting, closes its doors,
+//! tells the service manager MAINPID
+//!                       Go ->                       what was counted, the processes before
+//!                                                   opens its doors, tells the manager READY
+//!                       <- Order, Reply ->          counts, tunnels, kill, drain, route removal
+//! closes what is left evenly over `upgrade_drain`
+//!                       Last ->                     its counts stay
+//! ```
+//!
+//! Both accept from the *same* sockets: a connection is in the queue of one, and there is no moment
+//! at which nobody holds it. Whatever goes wrong before Ready, the successor is ended, and nothing has
+//! changed. A process may have several before it, each with a connection of its own to the one that is
+//! the hub: an upgrade hands those connections on.
+
+mod inheritance;
+mod launch;
+mod obey;
+mod succession;
+mod wire;
+
+pub use inheritance::{Handed, Links, Predecessor, TakeoverError, tell_failing};
+pub use launch::{COMMAND, start_successor};
+pub(crate) use succession::candidate;
+
+use crate::net::PassedDoor;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+use tokio::sync::oneshot;
+
+/// How long a successor may take until it accepts, at most.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the admin door asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// To start a successor.
+    Upgrade {
+        /// This program; `None`: where the running one was started from.
+        binary: Option<PathBuf>,
+        /// It is ended if it does not accept by then.
+        within: Duration,
+        /// Where the verdict goes.
+        verdict: oneshot::Sender<Result<Upgraded, NotUpgraded>>,
+    },
+    /// To be succeeded by a process that was started already.
+    Takeover {
+        /// The abstract name of the socket to which it is to connect.
+        verdict: oneshot::Sender<Result<String, NotUpgraded>>,
+    },
+}
+
+impl Asked {
+    fn refuse(self, why: &str) {
+        // Who has asked may be gone.
+        match self {
+            Asked::Upgrade { verdict, .. } => drop(verdict.send(Err(NotUpgraded::of(why)))),
+            Asked::Takeover { verdict } => drop(verdict.send(Err(NotUpgraded::of(why)))),
+        }
+    }
+}
+
+/// A successor is the hub now.
+#[derive(Debug, Clone)]
+pub struct Upgraded {
+    /// The process that was it.
+    pub old: u32,
+    /// The one that is.
+    pub new: u32,
+    /// Of the new one.
+    pub version: String,
+    /// How many stay with the old one.
+    pub tunnels: u64,
+    /// Over which they are closed.
+    pub over: Duration,
+    /// When the last one is.
+    pub until: SystemTime,
+}
+
+/// Nothing has changed.
+#[derive(Debug, Clone)]
+pub struct NotUpgraded {
+    /// Why.
+    pub why: String,
+    /// What the successor said last.
+    pub said: Vec<String>,
+    /// With which it said it would end.
+    pub exit: Option<u8>,
+}
+
+impl NotUpgraded {
+    fn of(why: impl Into<String>) -> NotUpgraded {
+        NotUpgraded {
+            why: why.into(),
+            said: Vec::new(),
+            exit: None,
+        }
+    }
+}
+
+/// What becomes of the rest of the process when a successor is the hub.
+pub type StepDown = Box<dyn FnOnce(u32, bool) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// What a hub has besides what its [`crate::server::Hub`] knows, and hands on, too.
+#[derive(Default)]
+pub struct Household {
+    /// Copies of the sockets of its doors.
+    pub doors: Vec<PassedDoor>,
+    /// Whether a service manager runs it: then only it may start the successor.
+    pub managed: bool,
+    /// Whether that wants a sign of life.
+    pub watchdog: bool,
+    /// The connections to the processes before this one.
+    pub links: Links,
+    /// Told the number of the new process, and whether it goes on with the admin door's unix socket.
+    pub step_down: Option<StepDown>,
+}
+
+impl fmt::Debug for Household {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Household")
+            .field("doors", &self.doors)
+            .finish_non_exhaustive()
+    }
+}

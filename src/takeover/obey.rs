@@ -1,0 +1,102 @@
+//! What the old process does for its successor, until the last of its tunnels has ended.
+
+use super::succession::Successor;
+use super::wire::{Message, Order, Reply};
+use crate::server::{Control, Hub};
+use crate::shutdown;
+use crate::tunnel::Ended;
+use crate::worker::{Group, Question};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// For the last word.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+impl Successor {
+    /// Obeys it until every tunnel of this process has ended, and tells it what was counted. `stop`:
+    /// the first closes what is left over `drain`, the second at once; the first, too, where the
+    /// successor is gone: a service manager that has lost it waits for us before it starts the next.
+    pub(crate) async fn outlive(mut self, hub: &Hub, stop: &mut mpsc::Receiver<()>) {
+        let control = hub.control();
+        let (mut stopping, mut connected) = (false, true);
+        loop {
+            tokio::select! {
+                () = hub.ended() => break,
+                heard = self.wire.hear(), if connected => match heard {
+                    Ok(Some((Message::Order { id, order }, _))) => {
+                        stopping |= matches!(order, Order::Stop { .. } | Order::Kill);
+                        let reply = obey(order, hub, &control).await;
+                        // Heard to be gone below.
+                        drop(self.wire.say(&Message::Reply { id, reply }, &[]).await);
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => {
+                        connected = false;
+                        let pid = self.pid;
+                        warn!(pid, "the successor has ended: nobody accepts, unless another hub was started");
+                        if stopping {
+                            hub.kill();
+                        }
+                    }
+                },
+                Some(()) = stop.recv() => {
+                    if stopping || !connected {
+                        info!(sessions = hub.sessions(), "ending at once");
+                        hub.kill();
+                    } else {
+                        stopping = true;
+                        hub.drain(control.snapshot().settings.drain);
+                    }
+                }
+            }
+        }
+        if connected {
+            let last = Message::Last(Box::new(control.image()));
+            // It has what was said a second ago.
+            drop(timeout(LAST_WORD, self.wire.say(&last, &[])).await);
+        }
+        shutdown::tell_totals(hub);
+    }
+}
+
+async fn obey(order: Order, hub: &Hub, control: &Control) -> Reply {
+    match order {
+        Order::Count => Reply::Counted {
+            image: Box::new(control.image()),
+            sessions: hub.sessions(),
+        },
+        Order::Tunnels => Reply::Tunnels(flat(control.ask(Question::Tunnels).await)),
+        Order::Standing => Reply::Standing(flat(control.ask(Question::Standing).await)),
+        Order::End { session } => {
+            let answers = control.ask(|reply| Question::End(session, reply)).await;
+            Reply::Ended(answers.contains(&true))
+        }
+        Order::Drain {
+            group,
+            over_ms,
+            removed,
+        } => {
+            let (group, over) = (Group::from(group), Duration::from_millis(over_ms));
+            let why = match removed {
+                true => Ended::RouteRemoved,
+                false => Ended::Drained,
+            };
+            let drain = |reply| Question::Drain(group.clone(), over, why, reply);
+            Reply::Drained(control.ask(drain).await.into_iter().sum())
+        }
+        Order::Stop { over_ms } => {
+            hub.drain(Duration::from_millis(over_ms));
+            Reply::Done
+        }
+        Order::Kill => {
+            hub.kill();
+            Reply::Done
+        }
+    }
+}
+
+fn flat<T>(answers: Vec<Vec<T>>) -> Vec<T> {
+    answers.into_iter().flatten().collect()
+}

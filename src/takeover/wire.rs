@@ -1,0 +1,369 @@
+//! What the two processes say to each other: JSON, in as many packets as it takes.
+//!
+//! A packet begins with one byte that tells whether a message begins and ends with it: a successor
+//! goes on with the connections of the process before it, and lets go of the rest of a message that
+//! it has not seen the beginning of.
+
+use crate::net::packets::{MAX_DESCRIPTORS, MAX_PACKET, Packet};
+use crate::net::{PacketSocket, PacketStream};
+use crate::telemetry::{Image, SessionId, Tunnel};
+use crate::worker::{Group, Standing};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// Changes when the hand-over itself does; not when a count or a field is added.
+pub(super) const PROTOCOL: u32 = 1;
+/// Bytes of a message: 100,000 tunnels are some 50 MB.
+const MOST: usize = 256 << 20;
+/// Descriptors with a message: 1,024 workers on four addresses.
+const MOST_DESCRIPTORS: usize = 4096;
+
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
+
+/// All that is said, in the order of a hand-over that succeeds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// By the intermediate: a process runs; its pidfd comes with it.
+    Started { pid: u32 },
+    /// By the intermediate: it does not.
+    NotStarted { why: String },
+    /// By the successor: its files are right.
+    Hello { protocol: u32, version: String },
+    /// What it is to have; the descriptors come with it.
+    Estate(Estate),
+    /// By the successor: it will not come up, and ends with this exit code.
+    Failing { exit: u8 },
+    /// By the successor: it accepts. Whether it goes on with the admin door's unix socket, and its file.
+    Ready { version: String, adopted: bool },
+    /// It is the hub now. Connections to those of `predecessors` come with it.
+    Go(Box<Go>),
+    /// It is not, and ends.
+    Refused { why: String },
+    /// From now on by the successor.
+    Order { id: u64, order: Order },
+    /// The answer, with the same id.
+    Reply { id: u64, reply: Reply },
+    /// The old process ends, and has counted this.
+    Last(Box<Image>),
+}
+
+/// What a successor is handed before it accepts. Descriptors come in this order: `sockets`, `doors`,
+/// stderr if `stderr`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Estate {
+    pub(super) pid: u32,
+    pub(super) first_session: SessionId,
+    pub(super) sockets: Vec<Socket>,
+    pub(super) doors: Vec<Door>,
+    pub(super) stderr: bool,
+}
+
+/// A listening socket, see [`crate::net::Passed`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Socket {
+    pub(super) name: String,
+    pub(super) listed: Option<SocketAddr>,
+}
+
+/// A door's socket: its key in hub.yaml and what stands there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Door {
+    pub(super) key: String,
+    pub(super) at: String,
+}
+
+/// What a successor is handed when it is the hub.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Go {
+    /// The old process.
+    pub(super) pid: u32,
+    /// What the old process and those before it that are gone have counted.
+    pub(super) image: Image,
+    pub(super) reloads: Vec<u64>,
+    pub(super) until_unix_ms: u64,
+    /// Those before it that still hold tunnels.
+    pub(super) predecessors: Vec<Forefather>,
+}
+
+/// A process that holds tunnels.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Forefather {
+    pub(super) pid: u32,
+    pub(super) until_unix_ms: u64,
+    pub(super) image: Image,
+}
+
+/// What a successor has done by a process before it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    Count,
+    Tunnels,
+    Standing,
+    End {
+        session: SessionId,
+    },
+    Drain {
+        group: WireGroup,
+        over_ms: u64,
+        removed: bool,
+    },
+    Stop {
+        over_ms: u64,
+    },
+    Kill,
+}
+
+/// [`Group`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireGroup {
+    Route(Arc<str>),
+    Party(Arc<str>),
+    These(HashSet<SessionId>),
+}
+
+/// The answer to an [`Order`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    Counted { image: Box<Image>, sessions: usize },
+    Tunnels(Vec<Tunnel>),
+    Standing(Vec<Standing>),
+    Ended(bool),
+    Drained(usize),
+    Done,
+}
+
+impl From<Group> for WireGroup {
+    fn from(group: Group) -> WireGroup {
+        match group {
+            Group::Route(id) => WireGroup::Route(id),
+            Group::Party(id) => WireGroup::Party(id),
+            Group::These(ids) => WireGroup::These(Arc::unwrap_or_clone(ids)),
+        }
+    }
+}
+
+impl From<WireGroup> for Group {
+    fn from(group: WireGroup) -> Group {
+        match group {
+            WireGroup::Route(id) => Group::Route(id),
+            WireGroup::Party(id) => Group::Party(id),
+            WireGroup::These(ids) => Group::These(Arc::new(ids)),
+        }
+    }
+}
+
+/// A message, and what came with it.
+pub(super) type Got<T> = Option<(T, Vec<OwnedFd>)>;
+
+/// Puts packets together.
+#[derive(Debug, Default)]
+struct Inbox {
+    begun: bool,
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Inbox {
+    /// The message, if this was its last packet.
+    fn take<T: DeserializeOwned>(&mut self, packet: Packet) -> io::Result<Got<T>> {
+        let Some((head, body)) = packet.bytes.split_first() else {
+            return Ok(None);
+        };
+        if head & FIRST != 0 {
+            *self = Inbox {
+                begun: true,
+                ..Inbox::default()
+            };
+        }
+        if !self.begun {
+            return Ok(None);
+        }
+        self.bytes.extend_from_slice(body);
+        self.descriptors.extend(packet.descriptors);
+        if self.bytes.len() > MOST || self.descriptors.len() > MOST_DESCRIPTORS {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        if head & LAST == 0 {
+            return Ok(None);
+        }
+        let whole = std::mem::take(self);
+        let message = serde_json::from_slice(&whole.bytes)?;
+        Ok(Some((message, whole.descriptors)))
+    }
+}
+
+/// The packets of a message: the first byte, some bytes, some descriptors.
+struct Packets<'a> {
+    bytes: &'a [u8],
+    descriptors: &'a [BorrowedFd<'a>],
+    first: bool,
+    over: bool,
+}
+
+impl<'a> Packets<'a> {
+    fn of(bytes: &'a [u8], descriptors: &'a [BorrowedFd<'a>]) -> Packets<'a> {
+        Packets {
+            bytes,
+            descriptors,
+            first: true,
+            over: false,
+        }
+    }
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = (u8, &'a [u8], &'a [BorrowedFd<'a>]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let (body, later) = self.bytes.split_at(self.bytes.len().min(MAX_PACKET - 1));
+        let with = self.descriptors.len().min(MAX_DESCRIPTORS);
+        let (with, others) = self.descriptors.split_at(with);
+        self.over = later.is_empty() && others.is_empty();
+        let head = u8::from(self.first) * FIRST + u8::from(self.over) * LAST;
+        (self.bytes, self.descriptors, self.first) = (later, others, false);
+        Some((head, body, with))
+    }
+}
+
+/// Says something, and waits until it is sent.
+pub(super) fn say(
+    socket: &PacketSocket,
+    message: &Message,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    let mut packets = Packets::of(&bytes, descriptors);
+    packets.try_for_each(|(head, body, with)| socket.send(head, body, with))
+}
+
+/// Waits for the next message; `None`: nobody is left there.
+pub(super) fn hear(socket: &PacketSocket) -> io::Result<Got<Message>> {
+    let mut inbox = Inbox::default();
+    loop {
+        let Some(packet) = socket.recv()? else {
+            return Ok(None);
+        };
+        if let Some(message) = inbox.take(packet)? {
+            return Ok(Some(message));
+        }
+    }
+}
+
+/// A connection in a runtime.
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: PacketStream,
+    inbox: Inbox,
+}
+
+impl Wire {
+    /// In the current runtime.
+    pub(super) fn new(socket: PacketSocket) -> io::Result<Wire> {
+        Ok(Wire {
+            socket: PacketStream::new(socket)?,
+            inbox: Inbox::default(),
+        })
+    }
+
+    /// The connection, for somebody who goes on with it.
+    pub(super) fn copy(&self) -> io::Result<PacketSocket> {
+        self.socket.try_clone()
+    }
+
+    /// Says something. A message that is given up halfway is let go by who hears the next one.
+    pub(super) async fn say(
+        &self,
+        message: &Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        for (head, body, with) in Packets::of(&bytes, descriptors) {
+            self.socket.send(head, body, with).await?;
+        }
+        Ok(())
+    }
+
+    /// The next message; `None`: nobody is left there. Cancel safe.
+    pub(super) async fn hear(&mut self) -> io::Result<Got<Message>> {
+        loop {
+            let Some(packet) = self.socket.recv().await? else {
+                return Ok(None);
+            };
+            if let Some(message) = self.inbox.take(packet)? {
+                return Ok(Some(message));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    fn large() -> Message {
+        let why = "x".repeat(5 * MAX_PACKET + 1);
+        Message::Refused { why }
+    }
+
+    #[test]
+    fn a_large_message_comes_whole_with_all_that_came_with_it() {
+        let [one, other] = PacketSocket::pair().unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let with = vec![socket.as_fd(); 10 * MAX_DESCRIPTORS + 3];
+        let sending = std::thread::spawn(move || hear(&other).unwrap().unwrap());
+        say(&one, &large(), &with).unwrap();
+        let (message, descriptors) = sending.join().unwrap();
+        assert_eq!(descriptors.len(), with.len());
+        let Message::Refused { why } = message else {
+            panic!("{message:?}")
+        };
+        assert_eq!(why.len(), 5 * MAX_PACKET + 1);
+    }
+
+    #[test]
+    fn the_rest_of_a_message_that_began_elsewhere_is_let_go() {
+        let [one, other] = PacketSocket::pair().unwrap();
+        say(&one, &large(), &[]).unwrap();
+        say(&one, &Message::Started { pid: 7 }, &[]).unwrap();
+        drop(other.recv().unwrap());
+        let (message, _) = hear(&other).unwrap().unwrap();
+        assert!(
+            matches!(message, Message::Started { pid: 7 }),
+            "{message:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_gets_everything_and_the_end() {
+        let [one, other] = PacketSocket::pair().unwrap();
+        let (one, mut other) = (Wire::new(one).unwrap(), Wire::new(other).unwrap());
+        let telling = async move {
+            for _ in 0..20 {
+                one.say(&large(), &[]).await.unwrap();
+            }
+        };
+        let hearing = async move {
+            let mut heard = 0;
+            while other.hear().await.unwrap().is_some() {
+                heard += 1;
+            }
+            heard
+        };
+        assert_eq!(tokio::join!(telling, hearing).1, 20);
+    }
+}

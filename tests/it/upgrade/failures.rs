@@ -1,0 +1,263 @@
+//! A successor that does not come up: nothing has changed, and the command says why.
+
+use super::{Said, json, pid, run, runs, start, status, tunnels, upgrade};
+use crate::admin::http::{tcp, wait_for};
+use crate::support::hub::{Hub, Options};
+use crate::support::party::{Link, Party};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+const NAME: &str = "a.example";
+
+/// A program in the hub's folder.
+fn script(hub: &Hub, name: &str, text: &str) -> String {
+    let path: PathBuf = hub.folder().join(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn with(hub: &Hub, binary: &str, within: &str) -> Said {
+    run(hub, &["upgrade", "--binary", binary, "--within", within])
+}
+
+/// A hub and a link that have to be there as before, whatever is tried.
+struct Before {
+    hub: Hub,
+    link: Link,
+    party: Party,
+}
+
+impl Before {
+    fn start() -> Before {
+        let party = Party::start(b'a');
+        let hub = start(&[NAME], party, "workers: 2");
+        let link = Link::open(hub.addr(), NAME, party).unwrap();
+        Before { hub, link, party }
+    }
+
+    fn nothing_has_changed(&mut self) {
+        let hub = &self.hub;
+        assert_eq!(pid(hub), u64::from(hub.pid()));
+        self.link.exchange(1000).unwrap();
+        let mut new = Link::open(hub.addr(), NAME, self.party).unwrap();
+        new.exchange(1000).unwrap();
+        assert!(
+            tunnels(hub)
+                .iter()
+                .all(|tunnel| tunnel["draining"] == false)
+        );
+        let status = status(hub);
+        assert_eq!(
+            (&status["ready"], &status["draining"]),
+            (&true.into(), &false.into())
+        );
+        assert_eq!(status["predecessors"].as_array().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn one_that_ends_is_told_with_its_own_words() {
+    let mut before = Before::start();
+    let hub = &before.hub;
+    let few = format!("ulimit -n 20\nexec {} \"$@\"", env!("CARGO_BIN_EXE_snihub"));
+    let few = script(hub, "few", &few);
+    let crash = "echo 'libfoo.so.9: not found' >&2\nkill -SEGV $$";
+    let crash = script(hub, "crash", crash);
+    for (binary, words) in [
+        (
+            "/nonexistent/snihub",
+            "cannot run /nonexistent/snihub: No such file",
+        ),
+        ("/etc/passwd", "cannot run /etc/passwd: Permission denied"),
+        ("/bin/true", "ended before it accepted"),
+        (crash.as_str(), "  libfoo.so.9: not found\n"),
+        (few.as_str(), "for want of descriptors"),
+    ] {
+        let said = with(hub, binary, "30");
+        assert_eq!(said.code, Some(1), "{binary}: {said:?}");
+        assert!(
+            said.out.starts_with("not upgraded, nothing has changed: "),
+            "{said:?}"
+        );
+        assert!(
+            said.out.contains(words),
+            "{binary}: {words:?} in {}",
+            said.out
+        );
+    }
+    before.nothing_has_changed();
+    // And then it can be done.
+    upgrade(&before.hub);
+    before.link.exchange(1000).unwrap();
+}
+
+#[test]
+fn one_that_hangs_is_ended() {
+    let mut before = Before::start();
+    let hub = &before.hub;
+    let file = hub.folder().join("pid");
+    let hang = format!("echo $$ >{}\nexec sleep 1000", file.display());
+    let hang = script(hub, "hang", &hang);
+    let said = with(hub, &hang, "1");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.out
+            .contains("does not accept within 1 s, and was ended"),
+        "{said:?}"
+    );
+    let hung: u64 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    wait_for("its end", || {
+        if runs(hung) {
+            Err(hung.to_string())
+        } else {
+            Ok(())
+        }
+    });
+    before.nothing_has_changed();
+}
+
+#[test]
+fn a_broken_configuration_is_told_as_check_tells_it() {
+    let mut before = Before::start();
+    let hub = &before.hub;
+    let good = fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    hub.replace("hub.yaml", &format!("{good}workerz: 3\n"));
+    let said = run(hub, &["upgrade"]);
+    assert_eq!(said.code, Some(78), "{said:?}");
+    for words in [
+        "(exit code 78)",
+        "hub.yaml:",
+        "workerz",
+        "did you mean workers?",
+    ] {
+        assert!(said.out.contains(words), "{words:?} in {}", said.out);
+    }
+    // Files that are right, and a door that cannot be had.
+    let elsewhere = good.replace("admin: admin.sock", "admin: sni.yaml");
+    hub.replace("hub.yaml", &elsewhere);
+    let said = run(hub, &["upgrade"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("snihub: admin: "), "{said:?}");
+    hub.replace("hub.yaml", &good);
+    before.nothing_has_changed();
+}
+
+#[test]
+fn two_at_once_are_one() {
+    let before = Before::start();
+    let hub = &before.hub;
+    let hang = script(hub, "hang", "exec sleep 1000");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| with(hub, &hang, "8"));
+        hub.wait_line("the first", |line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("upgrade: starts"))
+        });
+        let second = run(hub, &["upgrade"]);
+        assert_eq!(second.code, Some(1), "{second:?}");
+        assert!(second.out.contains("an upgrade is under way"), "{second:?}");
+        assert!(first.join().unwrap().out.contains("was ended"));
+    });
+    upgrade(hub);
+}
+
+#[test]
+fn as_process_1_it_is_refused() {
+    let party = Party::start(b'a');
+    let folder = crate::support::hub::new_folder("pid1");
+    fs::write(
+        folder.join("sni.yaml"),
+        format!("sni:\n{}", party.entry(NAME)),
+    )
+    .unwrap();
+    fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
+    let mut command = Command::new("unshare");
+    command.args([
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_snihub"));
+    command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
+    command
+        .arg(folder.join("hub.yaml"))
+        .arg("--routes")
+        .arg(folder.join("sni.yaml"));
+    let mut container = command.stdout(Stdio::null()).spawn().unwrap();
+    let admin = folder.join("admin.sock");
+    let said = wait_for("the hub", || {
+        let upgrade = ["upgrade", "--admin", admin.to_str().unwrap()];
+        let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+            .args(upgrade)
+            .output()
+            .unwrap();
+        match output.status.code() {
+            Some(71) => Err(format!("{output:?}")),
+            _ => Ok(output),
+        }
+    });
+    drop(container.kill());
+    drop(container.wait());
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let words = String::from_utf8(said.stdout).unwrap();
+    assert!(
+        words.contains("process 1") && words.contains("rolling update"),
+        "{words}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Who may upgrade may not by that choose what runs, unless he is on the machine.
+#[test]
+fn which_program_runs_is_not_said_over_tcp() {
+    const TOKEN: &str = "a-token-of-some-length";
+    let party = Party::start(b'a');
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)))
+        .settings("admin_listen: 127.0.0.1:0\nadmin_token_file: token")
+        .file("token", TOKEN)
+        .with_admin();
+    let hub = Hub::start(options);
+    let line = hub.wait_line("admin_listen", |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("admin_listen: "))
+    });
+    let door = line["message"].as_str().unwrap();
+    let door = door
+        .trim_start_matches("admin_listen: http://")
+        .trim_end_matches('/')
+        .parse()
+        .unwrap();
+    let head = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
+    for path in ["/api/upgrade?binary=/bin/true", "/api/takeover"] {
+        let answer = tcp(door, "POST", path, &head);
+        assert_eq!(answer.status, 403, "{path}: {answer:?}");
+        assert!(
+            answer.body.contains("only taken from the unix socket"),
+            "{answer:?}"
+        );
+    }
+    // The token is enough for the program that is installed, and the door goes along.
+    let answer = tcp(door, "POST", "/api/upgrade", &head);
+    assert_eq!(
+        (answer.status, answer.json()["new_pid"].clone()),
+        (200, pid(&hub).into())
+    );
+    assert_eq!(
+        tcp(door, "GET", "/api/status", "Host: localhost\r\n").json()["pid"],
+        pid(&hub)
+    );
+    assert_eq!(
+        tcp(door, "POST", "/api/upgrade?within_ms=0", &head).status,
+        400
+    );
+    let relative = run(&hub, &["upgrade", "--binary", "true"]);
+    assert!(relative.out.contains("cannot run /"), "{relative:?}");
+    assert_eq!(json(&hub, &["status"])["ready"], true);
+}

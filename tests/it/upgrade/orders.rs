@@ -1,0 +1,204 @@
+//! What the new process has done by the old one: kill, drain, removed routes, the end.
+
+use super::{ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
+use crate::admin::http::wait_for;
+use crate::support::hub::Hub;
+use crate::support::party::{Link, Party};
+use rustix::process::{Pid, Signal, kill_process};
+
+const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
+
+fn links(hub: &Hub, party: Party) -> [Link; 3] {
+    NAMES.map(|name| Link::open(hub.addr(), name, party).unwrap())
+}
+
+fn signal(pid: u64, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
+
+/// The tunnel's id.
+fn id(hub: &Hub, name: &str) -> String {
+    let all = tunnels(hub);
+    let one = all.iter().find(|tunnel| tunnel["name"] == name).unwrap();
+    one["id"].as_str().unwrap().to_owned()
+}
+
+/// Two upgrades: the first two processes are both before the third, and each is spoken to.
+#[test]
+fn kill_and_drain_reach_what_the_processes_before_hold() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let [mut a, mut b, mut c] = links(&hub, party);
+    upgrade(&hub);
+    let mut later = links(&hub, party);
+    upgrade(&hub);
+    let mut new = Link::open(hub.addr(), "b.example", party).unwrap();
+    assert_eq!(tunnels(&hub).len(), 7);
+    assert_eq!(status(&hub)["predecessors"].as_array().unwrap().len(), 2);
+    let unlucky = id(&hub, "a.example");
+    assert_eq!(
+        ask(&hub, &["kill", &unlucky]),
+        format!("{unlucky} is ended\n")
+    );
+    let both = [&mut a, &mut later[0]].map(|link| link.exchange(10).is_ok());
+    assert_eq!(both.iter().filter(|alive| **alive).count(), 1);
+    let said = ask(&hub, &["drain", "--route", "c.example", "--over", "0"]);
+    assert_eq!(said, "to be ended over 0 s: 2 tunnels\n");
+    c.was_reset();
+    later[2].was_reset();
+    for link in [&mut b, &mut later[1], &mut new] {
+        link.exchange(10).unwrap();
+    }
+    let said = ask(&hub, &["drain", "--party", "b.example", "--over", "0"]);
+    assert_eq!(said, "to be ended over 0 s: 3 tunnels\n");
+    for link in [&mut b, &mut later[1], &mut new] {
+        link.was_reset();
+    }
+    ended(&hub, "killed", 1);
+    ended(&hub, "drained", 5);
+    assert_eq!(
+        samples(&hub)["snihub_tunnels_ended_total{reason=\"drained\"}"],
+        5.0
+    );
+    assert_eq!(run(&hub, &["kill", "ffffffff"]).code, Some(1));
+}
+
+#[test]
+fn a_route_that_is_removed_is_gone_in_every_process() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "on_route_removed: close");
+    let [mut a, mut b, mut c] = links(&hub, party);
+    upgrade(&hub);
+    let elsewhere = Party::start(b'z');
+    let (stays, moves) = (party.entry("a.example"), elsewhere.entry("b.example"));
+    hub.edit_routes(&format!("sni:\n{stays}{moves}"));
+    ask(&hub, &["reload"]);
+    b.was_reset();
+    c.was_reset();
+    a.exchange(1000).unwrap();
+    assert_eq!(tunnels(&hub).len(), 1);
+    // Refused by the process that has it, as too much at once; a new one begins with what there is.
+    hub.edit_routes("sni: []\n");
+    ask(&hub, &["upgrade"]);
+    a.was_reset();
+    ended(&hub, "route_removed", 3);
+}
+
+#[test]
+fn party_remove_ends_the_tunnels_that_the_process_before_holds() {
+    let party = Party::start(b'a');
+    let hub = start(&["a.example", "keep.example"], party, "drain: 1s");
+    let mut gone = Link::open(hub.addr(), "a.example", party).unwrap();
+    let mut stays = Link::open(hub.addr(), "keep.example", party).unwrap();
+    upgrade(&hub);
+    let routes = hub.folder().join("sni.yaml");
+    let ca = hub.folder().join("pki");
+    let arguments = ["party", "remove", "a.example", "--end-tunnels", "--routes"];
+    let said = run(
+        &hub,
+        &[
+            &arguments[..],
+            &[routes.to_str().unwrap(), "--ca", ca.to_str().unwrap()],
+        ]
+        .concat(),
+    );
+    assert_eq!(said.code, Some(0), "{said:?}");
+    gone.was_reset();
+    stays.exchange(1000).unwrap();
+}
+
+#[test]
+fn a_process_before_that_is_killed_leaves_its_counts() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let mut links = links(&hub, party);
+    for link in &mut links {
+        link.exchange(100_000).unwrap();
+    }
+    let old = pid(&hub);
+    upgrade(&hub);
+    let bytes = "snihub_bytes_total{direction=\"client_to_upstream\"}";
+    let before = samples(&hub);
+    assert!(before[bytes] > 300_000.0);
+    signal(old, Signal::KILL);
+    wait_for(
+        "it is missed",
+        || match samples(&hub)["snihub_predecessors"] {
+            0.0 => Ok(()),
+            n => Err(n.to_string()),
+        },
+    );
+    let after = samples(&hub);
+    assert_eq!(after[bytes], before[bytes]);
+    assert_eq!(
+        (
+            after["snihub_tunnels_open"],
+            after["snihub_tunnels_opened_total"]
+        ),
+        (0.0, 3.0)
+    );
+    assert_eq!(after["snihub_tunnels_ended_total{reason=\"killed\"}"], 3.0);
+    assert_eq!(after["snihub_route_tunnels_open{route=\"a.example\"}"], 0.0);
+    Link::open(hub.addr(), "a.example", party).unwrap();
+}
+
+#[test]
+fn one_that_hangs_keeps_nobody_waiting_for_long() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let mut links = links(&hub, party);
+    let old = pid(&hub);
+    upgrade(&hub);
+    signal(old, Signal::STOP);
+    let mut new = Link::open(hub.addr(), "a.example", party).unwrap();
+    // Told without it, or by what it said last.
+    assert_eq!(status(&hub)["tunnels_opened"], 4);
+    assert_eq!(tunnels(&hub).len(), 1);
+    new.exchange(1000).unwrap();
+    signal(old, Signal::CONT);
+    wait_for("it is heard again", || match tunnels(&hub).len() {
+        4 => Ok(()),
+        n => Err(n.to_string()),
+    });
+    links[0].exchange(1000).unwrap();
+}
+
+#[test]
+fn a_stop_is_the_end_of_all() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "drain: 2s");
+    let old = pid(&hub);
+    let mut first = links(&hub, party);
+    upgrade(&hub);
+    let new = pid(&hub);
+    let mut second = links(&hub, party);
+    signal(new, Signal::TERM);
+    first
+        .iter_mut()
+        .chain(&mut second)
+        .for_each(Link::was_reset);
+    ends(old);
+    ends(new);
+    ended(&hub, "drained", 6);
+    assert!(!super::socket(&hub).exists());
+}
+
+/// A service manager that has lost the new process waits for the old one before it starts the next.
+#[test]
+fn an_orphan_that_is_told_to_stop_ends_at_once() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "drain: 1h");
+    let old = pid(&hub);
+    let mut links = links(&hub, party);
+    upgrade(&hub);
+    signal(pid(&hub), Signal::KILL);
+    hub.wait_line("it is told", |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("the successor has ended"))
+    });
+    links[0].exchange(1000).unwrap();
+    signal(old, Signal::TERM);
+    links.iter_mut().for_each(Link::was_reset);
+    ends(old);
+}

@@ -1,0 +1,173 @@
+//! `snihub run --takeover`: a process that finds the running hub by itself; and what a service manager
+//! hears of an upgrade.
+
+use super::{ask, ends, pid, start, status, upgrade};
+use crate::admin::http::wait_for;
+use crate::support::hub::{Hub, Options, new_folder};
+use crate::support::party::{Link, Party};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const NAME: &str = "a.example";
+
+/// The same command line as the hub's, and one flag more; not one of its family.
+fn another(hub: &Hub, notify: Option<&str>) -> Child {
+    let folder = hub.folder();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    command.args(["run", "--takeover", "--listen", "127.0.0.1:0", "--config"]);
+    command
+        .arg(folder.join("hub.yaml"))
+        .arg("--routes")
+        .arg(folder.join("sni.yaml"));
+    command
+        .env_remove("NOTIFY_SOCKET")
+        .envs(notify.map(|path| ("NOTIFY_SOCKET", path)));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_process_finds_the_hub_and_takes_over() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let old = pid(&hub);
+    let mut child = another(&hub, None);
+    let new = u64::from(child.id());
+    wait_for("the new process is the hub", || {
+        match status(&hub)["pid"].as_u64() {
+            Some(pid) if pid == new => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    link.exchange(1000).unwrap();
+    Link::open(hub.addr(), NAME, party)
+        .unwrap()
+        .exchange(1000)
+        .unwrap();
+    assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
+    // It is a hub like any other.
+    let done = upgrade(&hub);
+    assert_eq!(done["old_pid"], new);
+    assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(link);
+    ends(old);
+}
+
+#[test]
+fn where_no_hub_runs_it_starts_as_usual() {
+    let party = Party::start(b'a');
+    let hub = Hub::start(
+        Options::routes(format!("sni:\n{}", party.entry(NAME)))
+            .argument("--takeover")
+            .with_admin(),
+    );
+    Link::open(hub.addr(), NAME, party).unwrap();
+    assert_eq!(pid(&hub), u64::from(hub.pid()));
+    assert!(hub.lines().iter().any(|line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("--takeover: no hub runs behind"))
+    }));
+    upgrade(&hub);
+    Link::open(hub.addr(), NAME, party).unwrap();
+}
+
+struct Manager {
+    socket: UnixDatagram,
+    folder: std::path::PathBuf,
+}
+
+impl Manager {
+    fn start() -> Manager {
+        let folder = new_folder("manager");
+        let socket = UnixDatagram::bind(folder.join("notify")).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        Manager { socket, folder }
+    }
+
+    fn address(&self) -> String {
+        self.folder.join("notify").to_str().unwrap().to_owned()
+    }
+
+    fn next(&self) -> String {
+        let mut message = [0; 4096];
+        let n = self.socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..n].to_vec()).unwrap()
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// In this order: of another process than its main one systemd hears nothing.
+#[test]
+fn a_service_manager_hears_the_number_before_the_new_process() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let hub = Hub::start(options.notify(manager.address()).with_admin());
+    let stored = "FDSTORE=1\nFDNAME=snihub-listener\n";
+    while manager.next() != stored {}
+    upgrade(&hub);
+    let mainpid = format!("MAINPID={}\n", pid(&hub));
+    loop {
+        let message = manager.next();
+        if message == mainpid {
+            break;
+        }
+        // A status may have been on its way.
+        assert!(message.starts_with("STATUS="), "{message}");
+    }
+    assert!(manager.next().starts_with("READY=1\nSTATUS="));
+    assert_eq!(manager.next(), "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n");
+    assert_eq!(manager.next(), stored);
+    let said = another(&hub, Some(&manager.address()))
+        .wait_with_output()
+        .unwrap();
+    let words = String::from_utf8(said.stderr).unwrap();
+    assert!(words.contains("run by a service manager"), "{words}");
+    assert_eq!(said.status.code(), Some(71));
+    assert_eq!(status(&hub)["ready"], true);
+}
+
+#[test]
+fn sockets_of_a_socket_unit_go_on_as_they_came() {
+    let (party, socket) = (
+        Party::start(b'a'),
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)))
+        .settings("workers: 2\nlisten:\n- 127.0.0.1:0\n- {address: ':1', name: web}")
+        .with_admin();
+    let hub = Hub::start(options.passed(&socket, "web"));
+    let at = socket.local_addr().unwrap();
+    let before = status(&hub)["listen"].clone();
+    assert_eq!(before.as_array().unwrap().len(), 2);
+    for _ in 0..3 {
+        upgrade(&hub);
+        let mut now: Vec<String> = serde_json::from_value(status(&hub)["listen"].clone()).unwrap();
+        let mut then: Vec<String> = serde_json::from_value(before.clone()).unwrap();
+        now.sort();
+        then.sort();
+        assert_eq!(now, then);
+        for one in then {
+            Link::open(one.parse().unwrap(), NAME, party)
+                .unwrap()
+                .exchange(1000)
+                .unwrap();
+        }
+        Link::open(at, NAME, party).unwrap();
+    }
+    assert!(ask(&hub, &["status"]).contains("ready"));
+}
