@@ -2,6 +2,7 @@
 
 mod check;
 mod columns;
+mod compare;
 mod demo;
 mod doctor;
 mod exit;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Import(import::Args),
+    Compare(compare::Args),
     Demo(demo::Args),
     Pki(pki::Args),
     Party(party::Args),
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Check(args) => check::run(args),
             Command::Explain(args) => explain::run(args),
             Command::Import(args) => import::run(args),
+            Command::Compare(args) => compare::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Pki(args) => pki::run(args),
             Command::Party(args) => party::run(args),

@@ -33,7 +33,7 @@ pub enum LooksLike {
 }
 
 /// Openings in ASCII (or, for PROXY v2, fixed bytes); the first that fits wins.
-const OPENINGS: [(&[u8], LooksLike); 15] = [
+const OPENINGS: [(&[u8], LooksLike); 16] = [
     // RFC 9113 section 3.4.
     (b"PRI * HTTP/2.0\r\n", LooksLike::Http2),
     // The PROXY protocol, sections 2.1 and 2.2.
@@ -54,6 +54,8 @@ const OPENINGS: [(&[u8], LooksLike); 15] = [
     (b"PROPFIND ", LooksLike::Http),
     // RFC 9112 section 4: what a server says to a hello that it takes for a bad request.
     (b"HTTP/1.", LooksLike::Http),
+    // What Traffic Server 9.2 says on a TLS port to a route that it cannot follow: no status line.
+    (b"<HTML>", LooksLike::Http),
 ];
 
 /// Below this many bytes a beginning fits too much to say anything.
