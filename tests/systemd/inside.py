@@ -412,6 +412,134 @@ def mistakes():
     served().close()
 
 
+def sandbox_of(process):
+    """What a process may, and where it belongs."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    kept = ("Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp:")
+    seen = [line for line in lines if line.startswith(kept)]
+    namespaces = [os.readlink(f"/proc/{process}/ns/{name}") for name in ("mnt", "user", "net", "pid")]
+    return seen, namespaces, Path(f"/proc/{process}/cgroup").read_text(), open_files(process)
+
+
+def still_there(client):
+    client.sendall(b"still here")
+    check(read(client, 10) == b"still here", "a tunnel was cut")
+
+
+def upgraded():
+    """Another process is the hub, in the sandbox of the one before, and systemd says so; both."""
+    old = pid()
+    wanted = sandbox_of(old)
+    said = root("snihub upgrade")
+    new = pid()
+    check(new != old and said.startswith(f"upgraded: process {new} ("), said)
+    check(sandbox_of(new) == wanted, f"{sandbox_of(new)}, not {wanted}")
+    stat = Path(f"/proc/{new}/stat").read_text().rpartition(")")[2].split()
+    check(stat[1] == "1" and stat[16] == "0", f"parent and nice are {stat[1]}, {stat[16]}")
+    status = root("systemctl status --no-pager snihub")
+    check(f"Main PID: {new} (snihub)" in status and "Active: active (running)" in status, status)
+    check(show("NRestarts") == "0", "it was restarted")
+    return old, new
+
+
+def gone(process):
+    until(f"the end of {process}", lambda: not Path(f"/proc/{process}").exists())
+
+
+def upgrade():
+    """upgrade: the new process is the main one, in the same sandbox, and feeds the watchdog; nobody is cut"""
+    with drop_in("snihub.service", "[Service]\nWatchdogSec=2s\n"):
+        root("systemctl restart snihub.service")
+        mark = cursor()
+        clients = [served()]
+        # A file that was replaced, as a package does.
+        root("install -m 755 /source/target/release/snihub /usr/local/bin/")
+        first, second = upgraded()
+        clients.append(served())
+        second, third = upgraded()
+        clients.append(served())
+        for client in clients:
+            bulk(client)
+        until("the status", lambda: show("StatusText").startswith("3 tunnels, 1 route, generation 1"))
+        said = root("snihub tunnels")
+        check(said.count(" draining") == 2, said)
+        time.sleep(5)
+        check(pid() == third, f"ended, although it is well: {journal('--lines=20')}")
+        seen = journal(mark)
+        for bad in ("reception only permitted", "not our child", "Watchdog timeout"):
+            check(bad not in seen, seen)
+        # Reload, good and bad.
+        write_routes(NAME, "b.example")
+        root("systemctl reload snihub")
+        served("b.example").close()
+        write_routes(NAME)
+        root("systemctl reload snihub")
+        for client in clients:
+            still_there(client)
+        clients[0].close()
+        gone(first)
+        mark = cursor()
+        hang(third)
+        until("a next hub", lambda: pid() not in (0, third) and show("ActiveState") == "active")
+        check("Watchdog timeout (limit 2s)!" in journal(mark), journal(mark))
+        gone(second)
+        served().close()
+    root("systemctl restart snihub.service")
+
+
+def upgrade_in_vain():
+    """a successor that does not come up changes nothing, and says why"""
+    client, old = served(), pid()
+    ROUTES.write_text("sni:\n- fqdn: a.example\n  tunnel_route: h:70000\n")
+    said = refused("snihub upgrade")
+    check("sni.yaml:3:19: tunnel_route: " in said and "nothing has changed" in said, said)
+    write_routes(NAME)
+    said = refused("snihub upgrade --binary /bin/sleep --within 1")
+    check("nothing has changed" in said, said)
+    said = refused("setpriv --reuid=65534 --regid=65534 --clear-groups snihub upgrade")
+    check("try sudo" in said, said)
+    check(pid() == old and show("ActiveState") == "active", "it is another process")
+    still_there(client)
+    served().close()
+    client.close()
+
+
+def killed_after_upgrade():
+    """kill -9 after an upgrade: who waits is served by the next hub, at once"""
+    root("systemctl restart snihub.service")
+    standing = served()
+    old, _ = upgraded()
+    began = time.monotonic()
+    count = nobody_refused(lambda new: os.kill(new, signal.SIGKILL))
+    took = time.monotonic() - began
+    check(show("NRestarts") == "1", show("NRestarts"))
+    gone(old)
+    standing.close()
+    return f"{count} clients, {took:.1f} s"
+
+
+def stop_after_upgrade():
+    """stop after an upgrade drains both processes within `drain`"""
+    with settings("drain: 3s"):
+        root("systemctl restart snihub.service")
+        standing = served()
+        old, new = upgraded()
+        later = served()
+        began = time.monotonic()
+        root("systemctl stop snihub.socket snihub.service")
+        took = time.monotonic() - began
+        check(took < 8, f"{took:.1f} s")
+        for client in (standing, later):
+            with contextlib.suppress(ConnectionResetError):
+                check(client.recv(1) == b"", "bytes from nowhere")
+        check([record["ended"] for record in records()[-2:]] == ["drained"] * 2, records()[-2:])
+        check((show("ActiveState"), show("Result")) == ("inactive", "success"), show("Result"))
+        check("Killing process" not in journal("--lines=30"), journal("--lines=30"))
+        gone(old)
+        gone(new)
+        return f"{took:.1f} s"
+
+
 def another_port():
     """README's way to another port: the socket unit alone is changed"""
     folder = UNITS / "snihub.socket.d"
@@ -458,6 +586,16 @@ def alone():
     until("stored sockets", lambda: show("NFileDescriptorStore") != "0")
     stored = show("NFileDescriptorStore")
     count = nobody_refused(lambda old: os.kill(old, signal.SIGKILL))
+    until("stored sockets", lambda: show("NFileDescriptorStore") == stored)
+    # A start of its own: no restart is counted.
+    root("systemctl restart snihub.service")
+    standing = served()
+    upgraded()
+    served().close()
+    still_there(standing)
+    standing.close()
+    until("stored sockets", lambda: show("NFileDescriptorStore") == stored)
+    nobody_refused(lambda old: os.kill(old, signal.SIGKILL))
     until("stored sockets", lambda: show("NFileDescriptorStore") == stored)
     # A stop refuses at once, although a tunnel stands: nothing is stored any more.
     with settings("drain: 10s"):
@@ -510,7 +648,7 @@ def listens():
 
 CASES = [
     install, verify, sandbox, socket_starts_it, ready, reload, killed, watchdog, stop, long_drain, mistakes,
-    in_vain, another_port, alone,
+    upgrade, upgrade_in_vain, killed_after_upgrade, stop_after_upgrade, in_vain, another_port, alone,
 ]  # fmt: skip
 # The last: it takes away what the others have installed.
 if (SOURCE / "snihub.deb").exists():
