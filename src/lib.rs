@@ -43,6 +43,7 @@
 //! |---|---|---|
 //! | [`tls`] | the wire, sans-I/O: ClientHello, server name, alert | nothing |
 //! | [`refusal`] | why a client is declined, and what it is told | `tls` |
+//! | [`terminal`] | which characters of other people play tricks on a terminal | nothing |
 //! | [`meter`] | numbers with one writer each | nothing |
 //! | [`net`] | sockets: listen, resolve, dial, options, PROXY header | `net::addr` |
 //! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
@@ -88,6 +89,7 @@ pub mod shutdown;
 pub mod snapshot;
 pub mod takeover;
 pub mod telemetry;
+pub mod terminal;
 pub mod tls;
 pub mod tunnel;
 pub mod worker;

@@ -9,6 +9,7 @@ use crate::net::NotifySocket;
 use crate::net::sd_notify::{self, MAX_DESCRIPTORS};
 use crate::server::{Control, STORED};
 use crate::telemetry::ReloadResult;
+use crate::terminal::tricks;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
@@ -249,7 +250,7 @@ fn status(control: &Control) -> String {
             if n == 0 {
                 line.push_str(": ");
             }
-            line.push(if c.is_control() { ' ' } else { c });
+            line.push(if tricks(c) { ' ' } else { c });
         }
     }
     line

@@ -4,6 +4,7 @@ use super::Format;
 use super::exit::{Exit, answer, complain};
 use crate::admin::client::{self, ClientError, Reply};
 use crate::config;
+use crate::terminal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -117,8 +118,7 @@ pub(super) fn text(value: &Value) -> String {
 /// One line that moves no cursor. What a hub tells is escaped there already; a socket may be
 /// anybody's.
 pub(super) fn printable(text: &str) -> String {
-    let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(safe).collect()
+    terminal::plain(text)
 }
 
 /// A number of an answer.

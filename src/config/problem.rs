@@ -1,6 +1,7 @@
 //! What is wrong with a file, told so that it can be put right at night: where, what was seen,
 //! what is allowed, and the line itself.
 
+use crate::terminal;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -303,7 +304,7 @@ impl Excerpt {
         if skip > 0 {
             out.push('…');
         }
-        out.extend(chars.by_ref().take(EXCERPT_WIDTH).map(printable));
+        out.extend(chars.by_ref().take(EXCERPT_WIDTH).map(terminal::one));
         if chars.next().is_some() {
             out.push('…');
         }
@@ -322,23 +323,9 @@ pub(super) fn seen(value: &str) -> String {
     }
 }
 
-/// Control and bidirectional characters replaced one for one, so that a caret below stays true.
-fn printable(c: char) -> char {
-    match c {
-        '\t' => ' ',
-        c if c.is_control() || is_bidi(c) => '\u{fffd}',
-        c => c,
-    }
-}
-
-/// Characters that reorder what a terminal shows (Unicode 9.0 UAX 9, explicit directions).
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// A path as it is printed.
 fn escape(path: &str) -> String {
-    path.chars().map(printable).collect()
+    terminal::plain(path)
 }
 
 /// Byte offsets at which lines start. YAML 1.2 (5.4) breaks lines at LF, CRLF and a lone CR.

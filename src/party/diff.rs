@@ -1,5 +1,6 @@
 //! Two texts that differ in one place, as `diff -u` shows them.
 
+use crate::terminal::plain;
 use std::fmt::Write;
 
 /// Lines around the change.
@@ -19,7 +20,7 @@ pub(super) fn unified(from: &str, to: &str, old: &str, new: &str) -> String {
     let start = before.saturating_sub(CONTEXT);
     let (end_a, end_b) = (a.len() - after, b.len() - after);
     let tail = after.min(CONTEXT);
-    let mut text = format!("--- {}\n+++ {}\n", shown(from), shown(to));
+    let mut text = format!("--- {}\n+++ {}\n", plain(from), plain(to));
     let span = |start: usize, end: usize| match end - start {
         // An empty side is named by the line before it.
         0 => format!("{start},0"),
@@ -35,7 +36,7 @@ pub(super) fn unified(from: &str, to: &str, old: &str, new: &str) -> String {
     let mut put = |sign: char, lines: &[&str]| {
         for line in lines {
             let bare = line.trim_end_matches(['\n', '\r']);
-            let _ = writeln!(text, "{sign}{}", shown(bare));
+            let _ = writeln!(text, "{sign}{}", plain(bare));
             if bare.len() == line.len() {
                 text.push_str("\\ No newline at end of file\n");
             }
@@ -51,15 +52,6 @@ pub(super) fn unified(from: &str, to: &str, old: &str, new: &str) -> String {
 /// With their breaks.
 fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
-}
-
-fn shown(text: &str) -> String {
-    let safe = |c: char| match c {
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(safe).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a certificate that came from anybody says, as values.
 
 use super::Moment;
-use super::show::{clean, general, moment, name, public_key};
+use super::show::{general, moment, name, public_key};
+use crate::terminal::escaped;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -40,13 +41,13 @@ impl Certificate {
         for extension in parsed.extensions() {
             if let ParsedExtension::SubjectAlternativeName(listed) = extension.parsed_extension() {
                 let listed = listed.general_names.iter().take(MOST_NAMES);
-                names.extend(listed.map(|name| cleaned(&general(name))));
+                names.extend(listed.map(|name| escaped(&general(name))));
             }
         }
         Ok(Certificate {
             version: parsed.version().0.saturating_add(1),
-            subject: cleaned(&name(parsed.subject())),
-            issuer: cleaned(&name(parsed.issuer())),
+            subject: escaped(&name(parsed.subject())),
+            issuer: escaped(&name(parsed.issuer())),
             names,
             not_before: moment(parsed.validity().not_before),
             not_after: moment(parsed.validity().not_after),
@@ -72,8 +73,4 @@ pub fn first_der(pem: &[u8]) -> Result<Vec<u8>, String> {
     let mut blocks = super::pem::blocks(pem)?.into_iter();
     let block = blocks.find(|block| block.label == "CERTIFICATE");
     Ok(block.ok_or("holds no certificate in PEM")?.der)
-}
-
-fn cleaned(text: &str) -> String {
-    text.chars().flat_map(clean).collect()
 }

@@ -4,6 +4,7 @@
 use super::request::address;
 use super::serial::hex;
 use super::{Moment, pem, sealed};
+use crate::terminal::escaped;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use x509_parser::asn1_rs::Oid;
@@ -28,21 +29,9 @@ impl Lines {
 
     fn line(&mut self, name: &str, value: impl AsRef<str>) {
         let value = value.as_ref();
-        let clean: String = value.chars().flat_map(clean).collect();
+        let clean: String = escaped(value);
         let _ = writeln!(self.0, "  {name:<12}{clean}");
     }
-}
-
-/// What plays no tricks on a terminal stays.
-pub(super) fn clean(c: char) -> impl Iterator<Item = char> {
-    let escaped = c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let (as_is, shown) = if escaped {
-        (None, Some(c.escape_unicode()))
-    } else {
-        (Some(c), None)
-    };
-    as_is.into_iter().chain(shown.into_iter().flatten())
 }
 
 /// Every block of a file in PEM, or a DER certificate, request or list.

@@ -6,7 +6,7 @@ use crate::support::imports::{Import, imports, module_of, rust_files};
 use std::path::Path;
 
 /// Vocabulary: everybody may name it.
-const VOCABULARY: &str = "tls net::addr refusal";
+const VOCABULARY: &str = "tls net::addr refusal terminal";
 
 /// Module, and what of the crate it may name besides itself and the vocabulary. A path allows what
 /// is below it; `*` is for those that put the whole together.
@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
         "config net server shutdown telemetry tunnel worker",
     ),
     ("telemetry", "meter net tunnel"),
+    ("terminal", ""),
     ("tls", ""),
     ("tunnel", "meter"),
     (
@@ -53,7 +54,11 @@ const MAY_IMPORT: &[(&str, &str)] = &[
 ];
 
 /// What a module may not name although the vocabulary has it: these *are* the vocabulary.
-const MAY_NOT_IMPORT: &[(&str, &str)] = &[("tls", "net refusal"), ("refusal", "net")];
+const MAY_NOT_IMPORT: &[(&str, &str)] = &[
+    ("tls", "net refusal terminal"),
+    ("refusal", "net terminal"),
+    ("terminal", "tls net refusal"),
+];
 
 /// Third-party path, and the only modules behind whose door it is.
 const DOORS: &[(&str, &str)] = &[

@@ -3,6 +3,7 @@
 use super::{Lifetime, Place, Stop, layouts, passphrase, receipt};
 use crate::cli::exit::Exit;
 use crate::pki::{Layout, MOST_REQUEST_BYTES, Order, Request, Wish};
+use crate::terminal::escaped;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ fn notes(request: &Request, order: &Order, organization: Option<&str>) -> Vec<St
     notes.extend(
         ignored.map(|what| format!("the request asks for {}: not taken", what.escape_debug())),
     );
-    notes.extend(organization.map(|organization| format!("O={organization}")));
+    notes.extend(organization.map(|organization| format!("O={}", escaped(organization))));
     notes.push(
         "the private key is where the request was made; it has to be PKCS#8 there".to_owned(),
     );

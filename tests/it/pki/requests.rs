@@ -364,3 +364,23 @@ fn an_organisation_is_nobody_elses() {
         &["two of the same"],
     );
 }
+
+#[test]
+fn what_a_request_says_plays_no_tricks_on_a_terminal() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let subject = "/CN=9998.fate.org/O=a\u{202e}b";
+    let (csr, key) = (ca.path("a.csr"), ca.path("key"));
+    let fixed = ["req", "-new", "-utf8", "-nodes", "-newkey", "rsa:2048"];
+    let out = [
+        "-keyout",
+        key.to_str().unwrap(),
+        "-out",
+        csr.to_str().unwrap(),
+    ];
+    does("openssl", &[&fixed[..], &out, &["-subj", subject]].concat());
+    let said = ca.ok(&["sign", "a.csr"]);
+    assert!(said.contains("O=a\\u{202e}b"), "{said}");
+}
