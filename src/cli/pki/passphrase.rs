@@ -3,10 +3,15 @@
 use super::Stop;
 use crate::cli::exit::Exit;
 use crate::pki::{Authority, Folder, PkiError};
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use zeroize::Zeroizing;
 
 const VARIABLE: &str = "SNIHUB_PKI_PASSPHRASE";
@@ -135,10 +140,14 @@ impl Terminal {
         // FLUSH: what was typed before the question is no answer to it.
         let set =
             |modes| tcsetattr(&self.0, OptionalActions::Flush, modes).map_err(io::Error::from);
+        // From here on a signal that ends the process gives the terminal back first.
+        *QUIET.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
+        give_back_at_signals().map_err(failed)?;
         set(&quiet).map_err(failed)?;
         let mut out = &self.0;
         let line = write!(out, "{prompt}").and_then(|()| read_line(&self.0));
         let after = set(&before).and_then(|()| writeln!(out));
+        *QUIET.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let line = line.map_err(failed)?;
         after.map_err(failed)?;
         line.ok_or_else(|| {
@@ -148,6 +157,55 @@ impl Terminal {
             )
         })
     }
+}
+
+/// How the terminal was before the question that is being asked.
+static QUIET: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// SIGTERM, SIGHUP, SIGINT and SIGQUIT end the process as they would, and leave no terminal without
+/// echo. For the rest of the process: a handler stays (signal(7)).
+fn give_back_at_signals() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    static HEARD: AtomicBool = AtomicBool::new(false);
+    if HEARD.swap(true, Relaxed) {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let kinds = [
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ];
+    let inside = runtime.enter();
+    let signals = kinds.into_iter();
+    let signals = signals.map(|kind| signal(kind).map(|signal| (kind, signal)));
+    let mut signals = signals.collect::<io::Result<Vec<_>>>()?;
+    drop(inside);
+    let wait = move || {
+        end(runtime.block_on(std::future::poll_fn(|context| {
+            let mut all = signals.iter_mut();
+            let came = all.find_map(|(kind, signal)| {
+                let came = signal.poll_recv(context).is_ready();
+                came.then(|| kind.as_raw_value())
+            });
+            came.map_or(Poll::Pending, Poll::Ready)
+        })));
+    };
+    let name = std::thread::Builder::new().name("signals".into());
+    name.spawn(wait).map(drop)
+}
+
+/// Ends the process by that signal, as a shell tells of it.
+fn end(signal: i32) {
+    let quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some(before), Some(terminal)) = (&*quiet, Terminal::open()) {
+        let _ = tcsetattr(&terminal.0, OptionalActions::Flush, before);
+        let _ = writeln!(&terminal.0);
+    }
+    std::process::exit(128 + signal);
 }
 
 /// Reads keys up to Enter; none if it was interrupted.

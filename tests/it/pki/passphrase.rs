@@ -235,6 +235,24 @@ fn asked_for_twice_without_echo() {
 }
 
 #[test]
+fn a_signal_at_the_question_gives_the_terminal_back() {
+    if python().is_none() {
+        have("python3");
+        return;
+    }
+    let ca = Ca::none();
+    for (keys, code) in [
+        (&["SIGTERM"][..], 143),
+        (&["correct horse\r", "SIGHUP"], 129),
+        (&["SIGINT"], 130),
+    ] {
+        let (came, shown, echo) = typed(&ca, keys, &["init"]);
+        assert_eq!((came, echo), (code, true), "{keys:?}: {shown}");
+        assert_eq!(std::fs::read_dir(ca.dir.path()).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn ctrl_c_leaves_nothing_and_the_terminal_as_it_was() {
     if python().is_none() {
         have("python3");

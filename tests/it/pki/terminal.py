@@ -1,9 +1,11 @@
-"""Runs a program at a terminal of its own and types: one item of KEYS for each question."""
+"""Runs a program at a terminal of its own and types: one item of KEYS for each question; SIG... is
+a signal that is sent then."""
 
 import json
 import os
 import pty
 import select
+import signal
 import sys
 import termios
 
@@ -32,7 +34,10 @@ while True:
         echo_at_question = termios.tcgetattr(terminal)[3] & termios.ECHO
         if echo_at_question:
             sys.exit("it asks with echo")
-        os.write(terminal, keys[asked].encode())
+        if keys[asked].startswith("SIG"):
+            os.kill(child, getattr(signal, keys[asked]))
+        else:
+            os.write(terminal, keys[asked].encode())
         asked += 1
 echo = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
 _, status = os.waitpid(child, 0)
