@@ -16,6 +16,9 @@ pub const MOST_BYTES: usize = 64 * 1024;
 const LEAST_RSA_BITS: usize = 2048;
 const MOST_RSA_BITS: usize = 8192;
 
+/// P-256 and P-384 (RFC 5480 section 2.1.1.1): what the signature check and strict verifiers know.
+const CURVES: [&str; 2] = ["1.2.840.10045.3.1.7", "1.3.132.0.34"];
+
 /// A request whose signature is its key's own: whoever made it holds the private key.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -47,7 +50,7 @@ impl Request {
             return Err(bad("bytes after the certificate request".to_owned()));
         }
         let info = &request.certification_request_info;
-        let rsa = check_key(info.subject_pki.parsed()).map_err(bad)?;
+        let rsa = check_key(&info.subject_pki).map_err(bad)?;
         request.verify_signature().map_err(|_| {
             bad("the request's signature is not its own key's: whoever sent it may not hold the key, \
                  or it was changed on its way"
@@ -300,8 +303,8 @@ fn request_der(bytes: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// Whether it is RSA.
-fn check_key(key: Result<PublicKey<'_>, x509_parser::error::X509Error>) -> Result<bool, String> {
-    match key {
+fn check_key(key: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> Result<bool, String> {
+    match key.parsed() {
         Ok(PublicKey::RSA(key)) => {
             // The modulus with its sign byte.
             let bits = key.key_size();
@@ -313,7 +316,18 @@ fn check_key(key: Result<PublicKey<'_>, x509_parser::error::X509Error>) -> Resul
                 ))
             }
         }
-        Ok(PublicKey::EC(_)) => Ok(false),
+        Ok(PublicKey::EC(_)) => {
+            let curve = key.algorithm.parameters.as_ref();
+            let curve = curve.and_then(|curve| curve.as_oid().ok());
+            let curve = curve.map_or("no named curve".to_owned(), |oid| oid.to_id_string());
+            if CURVES.contains(&&*curve) {
+                return Ok(false);
+            }
+            Err(format!(
+                "its ECDSA key is on another curve ({curve}) than P-256 or P-384: those two are signed, \
+                 and RSA"
+            ))
+        }
         _ => Err("its key is neither RSA nor ECDSA".to_owned()),
     }
 }

@@ -366,6 +366,36 @@ fn an_organisation_is_nobody_elses() {
 }
 
 #[test]
+fn a_curve_that_is_not_signed_is_named() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let (csr, key) = (ca.path("a.csr"), ca.path("key"));
+    let make = |curve: &str| {
+        let curve = format!("ec_paramgen_curve:{curve}");
+        let fixed = [
+            "req", "-new", "-nodes", "-newkey", "ec", "-pkeyopt", &*curve,
+        ];
+        let out = [
+            "-keyout",
+            key.to_str().unwrap(),
+            "-out",
+            csr.to_str().unwrap(),
+        ];
+        let subject = ["-subj", "/CN=osx.fate.org"];
+        does("openssl", &[&fixed[..], &out, &subject].concat());
+    };
+    let sign = ["sign", "a.csr", "--layout", "osx"];
+    for (curve, id) in [("P-521", "1.3.132.0.35"), ("secp256k1", "1.3.132.0.10")] {
+        make(curve);
+        ca.fails(&sign, 78, &["another curve", id, "P-256 or P-384"]);
+    }
+    make("P-384");
+    ca.ok(&sign);
+}
+
+#[test]
 fn what_a_request_says_plays_no_tricks_on_a_terminal() {
     if !have("openssl") {
         return;
