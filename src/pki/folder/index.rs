@@ -172,18 +172,20 @@ impl State {
     /// # Errors
     /// [`PkiError::BadFile`] with the line that is not as it was written. The last line without its
     /// newline is not read: a crash cut it short.
-    pub(super) fn read(path: &Path, text: &str) -> Result<State, PkiError> {
-        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<State, PkiError> {
+        // By bytes: what was cut short may end in the middle of a character.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        let whole = &bytes[..whole.map_or(0, |at| at + 1)];
         let mut state = State {
-            length: whole as u64,
+            length: whole.len() as u64,
             ..State::default()
         };
-        for (number, line) in (1..).zip(text[..whole].lines()) {
+        for (number, line) in (1..).zip(whole.split_inclusive(|byte| *byte == b'\n')) {
             let bad = |what: String| PkiError::BadFile {
                 path: path.to_owned(),
                 what: format!("line {number}: {what}; bring the file back from a backup"),
             };
-            let event = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+            let event = serde_json::from_slice(line).map_err(|error| bad(error.to_string()))?;
             state.take(event).map_err(bad)?;
         }
         Ok(state)

@@ -131,14 +131,18 @@ impl Folder {
         let path = absolute(path)?;
         let read = |name| {
             let file = path.join(name);
-            fs::read_to_string(&file).map_err(|error| match error.kind() {
+            fs::read(&file).map_err(|error| match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => {
                     PkiError::NoAuthority(path.clone())
                 }
                 _ => PkiError::io("read it", &file)(error),
             })
         };
-        let certificate = read(CERTIFICATE)?;
+        let bad = |_| PkiError::BadFile {
+            path: path.join(CERTIFICATE),
+            what: "no PEM: bring the file back from a backup".to_owned(),
+        };
+        let certificate = String::from_utf8(read(CERTIFICATE)?).map_err(bad)?;
         let state = State::read(&path.join(INDEX), &read(INDEX)?)?;
         Ok(Folder {
             path,

@@ -206,6 +206,23 @@ fn a_line_cut_short_is_as_if_it_had_never_been() {
 }
 
 #[test]
+fn a_line_cut_in_a_character_is_left_out_too() {
+    let ca = Ca::plain();
+    let issue = [&ISSUE[..], &["--org", "Universität Zürich"]].concat();
+    ca.ok(&issue);
+    without_last_line(&ca);
+    let cut = without_last_line(&ca);
+    std::fs::remove_dir_all(ca.path(FOLDER)).unwrap();
+    let whole = ca.read("pki/index.jsonl");
+    let inside = cut.find('ä').unwrap() + 1;
+    let torn = [whole.as_bytes(), &cut.as_bytes()[..inside]].concat();
+    ca.dir.write("pki/index.jsonl", torn);
+    assert_eq!(ca.list()["certificates"].as_array().unwrap().len(), 0);
+    ca.ok(&issue);
+    assert_eq!(events(&ca), ["init", "crl", "issue", "done"]);
+}
+
+#[test]
 fn a_line_that_somebody_changed_is_told_with_its_number() {
     let ca = Ca::plain();
     ca.ok(&ISSUE);
