@@ -11,6 +11,7 @@ use crate::party::{self, Routes, Row};
 use crate::pki::{Folder, Standing};
 use crate::route::TargetTemplate;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let routes = Routes::read(&args.star.sources())?;
     let folder = args.star.folder();
     let (counts, why) = counts(&args.star)?;
+    let days = folder.as_ref().map(days_left).unwrap_or_default();
     let mut parties: Vec<Value> = routes
         .rows()
-        .map(|row| describe(&row, folder.as_ref(), counts.as_ref()))
+        .map(|row| describe(&row, &days, counts.as_ref()))
         .collect();
     if args.probe {
         let health = match doctor::health(&routes, folder.as_ref()) {
@@ -117,7 +119,7 @@ pub(super) fn counts(star: &Star) -> Result<(Option<Value>, Option<String>), Sto
 }
 
 /// One party, in numbers; bytes and tunnels are those since the hub's start.
-pub(super) fn describe(row: &Row<'_>, folder: Option<&Folder>, counts: Option<&Value>) -> Value {
+pub(super) fn describe(row: &Row<'_>, days: &Days, counts: Option<&Value>) -> Value {
     let name = row.route.pattern().as_str();
     let sum = counts.and_then(|body| {
         let mut own = rows(body, "routes").iter();
@@ -128,7 +130,7 @@ pub(super) fn describe(row: &Row<'_>, folder: Option<&Folder>, counts: Option<&V
         "name": name,
         "line": row.line,
         "route": row.route.target().map(TargetTemplate::as_str),
-        "days_left": folder.and_then(|folder| days_left(folder, name)),
+        "days_left": days.get(&name.to_ascii_lowercase()),
         "tunnels_open": count("tunnels_open"),
         "tunnels_opened": count("tunnels_opened"),
         "refused": count("refused"),
@@ -138,15 +140,18 @@ pub(super) fn describe(row: &Row<'_>, folder: Option<&Folder>, counts: Option<&V
     })
 }
 
-/// Of the certificate that ends first; negative when it is over.
-fn days_left(folder: &Folder, name: &str) -> Option<i64> {
-    let entries = folder.listing().entries.into_iter();
-    let own = entries.filter(|entry| {
-        let standing = matches!(
-            entry.standing,
-            Standing::Valid | Standing::Due | Standing::Ended
-        );
-        standing && entry.issue.primary.eq_ignore_ascii_case(name)
-    });
-    own.map(|entry| entry.days_left).min()
+/// Days by name, of the certificate that ends first; negative when it is over.
+pub(super) type Days = HashMap<String, i64>;
+
+/// Of every name of an authority.
+pub(super) fn days_left(folder: &Folder) -> Days {
+    let mut days = Days::new();
+    for entry in folder.listing().entries {
+        if let Standing::Valid | Standing::Due | Standing::Ended = entry.standing {
+            let name = entry.issue.primary.to_ascii_lowercase();
+            let least = days.entry(name).or_insert(entry.days_left);
+            *least = entry.days_left.min(*least);
+        }
+    }
+    days
 }

@@ -1,6 +1,6 @@
 //! `snihub party show`.
 
-use super::list::{counts, describe};
+use super::list::{counts, days_left, describe};
 use super::{Bundles, Star, Stop, say};
 use crate::cli::Format;
 use crate::cli::check::plural;
@@ -37,7 +37,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     };
     let folder = args.star.folder();
     let (counted, why) = counts(&args.star)?;
-    let mut body = describe(&row, folder.as_ref(), counted.as_ref());
+    let days = folder.as_ref().map(days_left).unwrap_or_default();
+    let mut body = describe(&row, &days, counted.as_ref());
     let bundle = args.bundles.of(&party);
     body["party"] = json!(party.id);
     body["file"] = json!(routes.path);

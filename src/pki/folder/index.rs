@@ -5,6 +5,7 @@ use super::super::output::Form;
 use super::super::{Certified, Layout, Moment, PkiError, Serial};
 use rcgen::RevocationReason;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -214,7 +215,9 @@ impl State {
     }
 
     fn end(&mut self, id: Serial, outcome: Outcome) -> Result<(), String> {
-        let issue = self.issues.iter_mut().find(|(issue, _)| issue.id() == id);
+        // From the end: it is among the last.
+        let mut latest = self.issues.iter_mut().rev();
+        let issue = latest.find(|(issue, _)| issue.id() == id);
         let issue = issue.ok_or_else(|| format!("{id} was never begun"))?;
         issue.1 = outcome;
         Ok(())
@@ -242,9 +245,10 @@ impl State {
     /// What verifiers take today: left, not ended, nothing of it revoked.
     pub(super) fn live(&self) -> impl Iterator<Item = &Issue> {
         let now = Moment::now();
+        let revoked: HashSet<Serial> = self.revoked.iter().map(|(serial, ..)| *serial).collect();
         self.done().filter(move |issue| {
             let mut all = issue.certificates.iter();
-            issue.ends() > now && all.all(|certified| !self.is_revoked(certified.serial))
+            issue.ends() > now && all.all(|certified| !revoked.contains(&certified.serial))
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::super::{Layout, Moment, Name, PkiError, Serial};
 use super::index::{Issue, Outcome, Reason};
 use super::{Folder, RevocationList};
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// A certificate that ends within these days is due to be renewed.
@@ -53,9 +54,15 @@ pub struct Listing<'f> {
 impl Folder {
     /// Every certificate, also what was never delivered.
     pub fn listing(&self) -> Listing<'_> {
+        let (revoked, newest) = (self.revocations(), self.newest());
         let issues = self.state.issues.iter();
         let entries = issues.flat_map(|(issue, outcome)| {
-            (0..issue.certificates.len()).map(|at| self.entry(issue, *outcome, at))
+            let renewed = newest.get(&(issue.layout, &*issue.primary)) != Some(&issue.id());
+            let revoked = &revoked;
+            (0..issue.certificates.len()).map(move |at| {
+                let revoked = revoked.get(&issue.certificates[at].serial).copied();
+                entry(issue, *outcome, at, revoked, renewed)
+            })
         });
         Listing {
             entries: entries.collect(),
@@ -63,41 +70,21 @@ impl Folder {
         }
     }
 
-    fn entry<'f>(&'f self, issue: &'f Issue, outcome: Outcome, at: usize) -> Entry<'f> {
-        let certified = &issue.certificates[at];
-        let days_left = certified.not_after.days_after(Moment::now());
-        let revoked = self
-            .state
-            .revoked
-            .iter()
-            .find(|(s, ..)| *s == certified.serial);
-        let revoked = revoked.map(|&(_, time, reason)| (time, reason));
-        let standing = if revoked.is_some() {
-            Standing::Revoked
-        } else if outcome != Outcome::Done {
-            Standing::Lost
-        } else if days_left < 0 {
-            Standing::Ended
-        } else if self.newest(issue.layout, &issue.primary).map(Issue::id) != Some(issue.id()) {
-            Standing::Renewed
-        } else if days_left < DUE_DAYS {
-            Standing::Due
-        } else {
-            Standing::Valid
-        };
-        Entry {
-            issue,
-            at,
-            standing,
-            days_left,
-            revoked,
+    /// Since when and why; the first word on it counts.
+    fn revocations(&self) -> HashMap<Serial, (Moment, Reason)> {
+        let mut map = HashMap::new();
+        for &(serial, time, reason) in &self.state.revoked {
+            map.entry(serial).or_insert((time, reason));
         }
+        map
     }
 
-    fn newest(&self, layout: Layout, primary: &str) -> Option<&Issue> {
-        let own = |issue: &&Issue| issue.layout == layout && issue.primary == primary;
-        let live = self.state.live().filter(own).last();
-        live.or_else(|| self.state.done().filter(own).last())
+    /// Of each name in each layout the newest that verifiers take; else the newest that left.
+    fn newest(&self) -> HashMap<(Layout, &str), Serial> {
+        // Of equal keys the last counts.
+        let both = self.state.done().chain(self.state.live());
+        both.map(|issue| ((issue.layout, &*issue.primary), issue.id()))
+            .collect()
     }
 
     /// The newest issue of that name, or the one with that serial number. A party may be given as it
@@ -108,9 +95,10 @@ impl Folder {
     /// is said.
     pub fn find(&self, name: &str, layout: Option<Layout>) -> Result<&Issue, PkiError> {
         let found = self.all_of(name, layout);
+        let newest = self.newest();
         let newest = |issue: &&Issue| {
-            let newest = self.newest(issue.layout, &issue.primary);
-            Serial::parse(name).is_some() || newest.map(Issue::id) == Some(issue.id())
+            let newest = newest.get(&(issue.layout, &*issue.primary));
+            Serial::parse(name).is_some() || newest == Some(&issue.id())
         };
         one(name, found.into_iter().filter(newest).collect())
     }
@@ -155,6 +143,36 @@ impl Folder {
         others
             .filter(|issue| Some(&issue.primary) == full.as_ref())
             .collect()
+    }
+}
+
+fn entry(
+    issue: &Issue,
+    outcome: Outcome,
+    at: usize,
+    revoked: Option<(Moment, Reason)>,
+    renewed: bool,
+) -> Entry<'_> {
+    let days_left = issue.certificates[at].not_after.days_after(Moment::now());
+    let standing = if revoked.is_some() {
+        Standing::Revoked
+    } else if outcome != Outcome::Done {
+        Standing::Lost
+    } else if days_left < 0 {
+        Standing::Ended
+    } else if renewed {
+        Standing::Renewed
+    } else if days_left < DUE_DAYS {
+        Standing::Due
+    } else {
+        Standing::Valid
+    };
+    Entry {
+        issue,
+        at,
+        standing,
+        days_left,
+        revoked,
     }
 }
 

@@ -8,6 +8,7 @@ mod crash;
 mod editing;
 mod folders;
 mod live;
+mod many;
 mod readme;
 mod refused;
 mod rig;
