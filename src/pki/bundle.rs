@@ -283,15 +283,16 @@ fn names(layout: Layout, wish: &Wish<'_>) -> Result<Vec<Name>, PkiError> {
                  6066 section 3), and the hub routes by it"
             )));
         }
-        let name = match (spec.addresses, at, wish.domain) {
-            (true, ..) => Name::parse(text)?,
-            (false, 0, Some(domain)) if spec.party && !text.trim_end_matches('.').contains('.') => {
+        let bare = at == 0 && spec.party && !text.trim_end_matches('.').contains(['.', ':']);
+        let name = match (bare, wish.domain, spec.addresses) {
+            (true, Some(domain), _) => {
                 Name::dns(text)?;
                 Name::dns(&format!("{text}.{domain}"))?
             }
+            (_, _, true) => Name::parse(text)?,
             _ => Name::dns(text)?,
         };
-        if at == 0 && spec.party && !name.to_string().contains('.') {
+        if bare && !name.to_string().contains('.') {
             return Err(unfit(format!(
                 "{text} is no party's full name, <party>.<domain>: give {text}.DOMAIN, or the domain \
                  with --domain"

@@ -224,6 +224,7 @@ const OSX: Spec = Spec {
     ],
     secret: "osx-certs",
     addresses: true,
+    party: true,
     next: "in OSX's properties: the trusted CA is ca.crt, the certificate chain server.crt, the \
            private key (PKCS#8) server.pem",
     ..PLAIN

@@ -220,3 +220,12 @@ fn a_file_that_may_not_be_read_is_77() {
         &["cannot read the authority's key"],
     );
 }
+
+#[test]
+fn a_party_by_its_number_in_every_layout_of_parties() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "osx", "9998", "10.0.0.1"]);
+    assert!(ca.path("pki/issued/osx/9998.fate.org/server.crt").exists());
+    let words = ["9998.fate.org (layout osx"];
+    ca.fails(&["issue", "pulsar", "b.9998.fate.org"], 1, &words);
+}
