@@ -366,6 +366,39 @@ fn an_organisation_is_nobody_elses() {
 }
 
 #[test]
+fn an_organisation_is_nobody_elses_in_any_layout() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let org = ["--layout", "substra-backend"];
+    ca.ok(&[
+        "issue",
+        "substra-backend",
+        "be1.fate.org",
+        "--org",
+        "Org1MSP",
+    ]);
+    request(&ca, "a.csr", true, "/CN=evil.fate.org/O=Org1MSP", &[]);
+    ca.fails(&["sign", "a.csr"], 1, &["O=Org1MSP is not given twice"]);
+    // The reverse: a broker had it first.
+    request(&ca, "b.csr", true, "/CN=first.fate.org/O=Org2MSP", &[]);
+    ca.ok(&["sign", "b.csr"]);
+    request(&ca, "c.csr", false, "/CN=be2.fate.org/O=Org2MSP", &[]);
+    let sign = [&["sign", "c.csr"][..], &org].concat();
+    ca.fails(
+        &sign,
+        1,
+        &["O=Org2MSP is not given twice", "first.fate.org"],
+    );
+    // Brokers of one organisation.
+    request(&ca, "d.csr", true, "/CN=second.fate.org/O=Org2MSP", &[]);
+    ca.ok(&["sign", "d.csr"]);
+    // By word.
+    ca.ok(&[&sign[..], &["--org", "Org2MSP"]].concat());
+}
+
+#[test]
 fn a_curve_that_is_not_signed_is_named() {
     if !have("openssl") {
         return;
