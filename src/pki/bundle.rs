@@ -233,6 +233,14 @@ impl Order {
     }
 }
 
+impl Bundle {
+    /// Whether the key is elsewhere.
+    pub(super) fn keyless(&self) -> bool {
+        let mut files = self.files.iter();
+        !files.any(|file| matches!(file.content, Content::Key(_)))
+    }
+}
+
 impl Certified {
     fn of(spec: &LeafSpec, leaf: Leaf, serial: Serial, signed: super::authority::Signed) -> Self {
         Certified {

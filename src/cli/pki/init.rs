@@ -14,6 +14,10 @@ pub(super) struct Args {
     /// requests may ask for
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
+    /// What the parties call the hub: no party's certificate carries it, unless --cpp-clients says so
+    /// [default: proxy.DOMAIN]
+    #[arg(long, value_name = "NAME")]
+    hub: Option<String>,
     /// The authority's common name [default: DOMAIN star CA, or snihub star CA]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -37,6 +41,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         Some(domain) => Some(Name::dns(domain)?.to_string()),
         None => None,
     };
+    let hub = match &args.hub {
+        Some(hub) => Some(Name::dns(hub)?.to_string()),
+        None => None,
+    };
     let name = args.name.unwrap_or_else(|| match &domain {
         // RFC 5280 appendix A: 64 characters.
         Some(domain) if domain.len() <= 56 => format!("{domain} star CA"),
@@ -48,7 +56,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     };
     let authority = Authority::with_key(&name, args.key, DAY * args.days)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let folder = Folder::create(path, &authority, passphrase, domain.as_deref())?;
+    let folder = Folder::create(
+        path,
+        &authority,
+        passphrase,
+        (domain.as_deref(), hub.as_deref()),
+    )?;
     let ca = match path.as_os_str() == "pki" {
         true => String::new(),
         false => format!(" --ca {}", path.display()),

@@ -4,7 +4,7 @@
 use super::super::bundle::{Bundle, Order};
 use super::super::layout::Content;
 use super::super::output::{self, Form, Rendered};
-use super::super::{KeyKind, Moment, PkiError, pem, request};
+use super::super::{KeyKind, Moment, Name, PkiError, pem, request};
 use super::index::{Event, Issue, Outcome, To};
 use super::{Folder, Locked, absolute, place};
 use std::fs::{self, File};
@@ -54,12 +54,13 @@ impl Receipt {
 }
 
 impl Locked {
-    /// Writes the bundle down in the index and then where it is to go.
+    /// Writes the bundle down in the index and then where it is to go. `hubs` are the hub's names that
+    /// a party is given.
     pub(super) fn deliver(
         &mut self,
         order: &Order,
         bundle: &Bundle,
-        by_request: bool,
+        hubs: &[Name],
         delivery: &Delivery,
         writer: &mut dyn Write,
     ) -> Result<Receipt, PkiError> {
@@ -72,10 +73,11 @@ impl Locked {
             time: Moment::now(),
             layout: order.layout(),
             primary: order.primary(),
-            by_request,
+            by_request: bundle.keyless(),
             form: delivery.form.clone(),
             to,
             certificates: bundle.certificates.clone(),
+            hub_names: hubs.iter().map(ToString::to_string).collect(),
         };
         let path = self.folder.place_of(&issue);
         let old = self.old(&issue, path.as_ref())?;

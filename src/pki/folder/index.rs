@@ -91,6 +91,9 @@ pub struct Issue {
     pub to: To,
     /// One for each leaf of the layout.
     pub certificates: Vec<Certified>,
+    /// Those of its names that are the hub's, and given to a party by word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hub_names: Vec<String>,
 }
 
 impl Issue {
@@ -118,6 +121,9 @@ pub(super) enum Event {
         time: Moment,
         version: u32,
         domain: Option<String>,
+        /// What the hub is called, where that is not `proxy.` and the domain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hub: Option<String>,
     },
     /// Before the certificates leave.
     Issue(Issue),
@@ -135,11 +141,12 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) fn init(domain: Option<String>) -> Event {
+    pub(super) fn init(domain: Option<String>, hub: Option<String>) -> Event {
         Event::Init {
             time: Moment::now(),
             version: VERSION,
             domain,
+            hub,
         }
     }
 }
@@ -159,6 +166,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) domain: Option<String>,
+    hub: Option<String>,
     pub(super) issues: Vec<(Issue, Outcome)>,
     pub(super) revoked: Vec<(Serial, Moment, Reason)>,
     /// The highest that was given.
@@ -197,7 +205,7 @@ impl State {
             Event::Init { version, .. } if version > VERSION => {
                 return Err("written by a later snihub".to_owned());
             }
-            Event::Init { domain, .. } => self.domain = domain,
+            Event::Init { domain, hub, .. } => (self.domain, self.hub) = (domain, hub),
             Event::Issue(issue) if issue.certificates.is_empty() => {
                 return Err("an issue without certificates".to_owned());
             }
@@ -221,6 +229,12 @@ impl State {
         let issue = issue.ok_or_else(|| format!("{id} was never begun"))?;
         issue.1 = outcome;
         Ok(())
+    }
+
+    /// What the hub is called; none where neither that nor a domain was said.
+    pub(super) fn hub(&self) -> Option<String> {
+        let usual = || Some(format!("proxy.{}", self.domain.as_ref()?));
+        self.hub.clone().or_else(usual)
     }
 
     /// Whether this number was ever given, also to what never left.

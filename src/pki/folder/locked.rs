@@ -96,7 +96,7 @@ impl Locked {
         };
         policy::check(&self.folder.state, order, waived)?;
         let bundle = order.make(authority, self.numbers())?;
-        self.deliver(order, &bundle, false, delivery, writer)
+        self.deliver(order, &bundle, waived.hubs, delivery, writer)
     }
 
     /// Signs a request's key. `said` is whether the operator said the order's names, and its `O=`; else
@@ -122,7 +122,7 @@ impl Locked {
         policy::check(&self.folder.state, order, waived)?;
         let serial = self.numbers()()?;
         let bundle = order.sign(authority, request.key(), serial)?;
-        self.deliver(order, &bundle, true, delivery, writer)
+        self.deliver(order, &bundle, &[], delivery, writer)
     }
 
     /// Makes a new certificate with the old one's names, organisation and layout: with a new key, or
@@ -159,16 +159,19 @@ impl Locked {
         } else {
             order.make(authority, self.numbers())?
         };
-        self.deliver(&order, &bundle, old.by_request, delivery, writer)
+        self.deliver(&order, &bundle, &hubs, delivery, writer)
     }
 
     /// The hub's names in a certificate that is not the hub's.
     fn hub_names(&self, old: &Issue) -> Vec<Name> {
+        if old.layout == Layout::Hub {
+            return Vec::new();
+        }
         let hubs = self.folder.state.live();
         let hubs = hubs.filter(|issue| issue.layout == Layout::Hub);
-        let names: Vec<&String> = hubs
-            .flat_map(|issue| &issue.certificates[0].names)
-            .collect();
+        let names = hubs.flat_map(|issue| issue.certificates[0].names.clone());
+        let names = names.chain(old.hub_names.clone()).chain(self.folder.hub());
+        let names: Vec<String> = names.collect();
         let own = old
             .certificates
             .iter()

@@ -58,7 +58,8 @@ pub struct Folder {
 
 impl Folder {
     /// Makes a CA folder around a new authority, with an empty revocation list; its key is sealed if
-    /// there is a passphrase. The folder appears whole or not at all.
+    /// there is a passphrase. The folder appears whole or not at all. `hub` is what the hub is called,
+    /// where that is not `proxy.` and the domain.
     ///
     /// # Errors
     /// [`PkiError::Exists`] where a file or a folder with anything in it is; [`PkiError::Io`].
@@ -66,7 +67,7 @@ impl Folder {
         path: &Path,
         authority: &Authority,
         passphrase: Option<&str>,
-        domain: Option<&str>,
+        (domain, hub): (Option<&str>, Option<&str>),
     ) -> Result<Folder, PkiError> {
         let path = absolute(path)?;
         let key = match passphrase {
@@ -78,7 +79,8 @@ impl Folder {
             number: 1,
             time: Moment::now(),
         };
-        for event in [Event::init(domain.map(str::to_owned)), first_list] {
+        let first = Event::init(domain.map(str::to_owned), hub.map(str::to_owned));
+        for event in [first, first_list] {
             index += &serde_json::to_string(&event).map_err(|e| PkiError::Crypto(e.to_string()))?;
             index.push('\n');
         }
@@ -159,6 +161,12 @@ impl Folder {
     /// The domain that parties' names are below, if it was said.
     pub fn domain(&self) -> Option<&str> {
         self.state.domain.as_deref()
+    }
+
+    /// What the hub is called, which no party's certificate carries unless that is said: by word, or
+    /// `proxy.` and the domain.
+    pub fn hub(&self) -> Option<String> {
+        self.state.hub()
     }
 
     /// The authority's certificate, PEM.

@@ -22,6 +22,12 @@ pub(super) struct Waived<'w> {
 /// [`PkiError::AlreadyIssued`], [`PkiError::HubName`], [`PkiError::Taken`].
 pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<(), PkiError> {
     let primary = order.primary();
+    let to_hub = order.layout() == Layout::Hub;
+    let hub = state.hub().and_then(|hub| Name::dns(&hub).ok());
+    let of_hub = |name: &&Name| hub.as_ref() == Some(*name) && !waived.hubs.contains(name);
+    if let Some(name) = order.names().iter().find(of_hub).filter(|_| !to_hub) {
+        return Err(PkiError::HubName(name.to_string()));
+    }
     for issue in state.live() {
         if issue.primary == primary && issue.layout == order.layout() {
             if !waived.renews {
@@ -40,7 +46,15 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
         }
         check_organization(issue, order, waived)?;
         for name in order.names() {
-            if !waived.hubs.contains(name) && covers(issue, name) {
+            // What a party was given by word stays the hub's.
+            let lent = issue.primary != name.to_string()
+                && (issue.hub_names.contains(&name.to_string()) || hub.as_ref() == Some(name));
+            // Giving the hub's name away is no way to give another party's.
+            let free = match waived.hubs.contains(name) {
+                true => issue.layout == Layout::Hub || lent,
+                false => to_hub && lent,
+            };
+            if !free && covers(issue, name) {
                 return Err(taken(issue, name));
             }
         }
@@ -73,7 +87,7 @@ fn covers(issue: &Issue, name: &Name) -> bool {
 }
 
 fn taken(issue: &Issue, name: &Name) -> PkiError {
-    if issue.layout == Layout::Hub {
+    if issue.layout == Layout::Hub || issue.hub_names.contains(&name.to_string()) {
         return PkiError::HubName(name.to_string());
     }
     PkiError::Taken {

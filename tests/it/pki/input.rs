@@ -222,6 +222,31 @@ fn a_file_that_may_not_be_read_is_77() {
 }
 
 #[test]
+fn the_hubs_name_is_kept_before_it_has_a_certificate() {
+    let ca = Ca::plain();
+    let words = ["proxy.fate.org is the hub's name", "--cpp-clients"];
+    ca.fails(&["issue", "pulsar", "77", "proxy.fate.org"], 1, &words);
+    ca.fails(&["issue", "pulsar", "proxy"], 1, &words);
+    ca.ok(&["issue", "pulsar", "9998", "--cpp-clients", "proxy.fate.org"]);
+    ca.ok(&["issue", "pulsar", "9999", "--cpp-clients", "proxy.fate.org"]);
+    // By word, another party's name is not the hub's.
+    let other = ["issue", "pulsar", "9997", "--cpp-clients", "9998.fate.org"];
+    ca.fails(&other, 1, &["not given twice"]);
+    // What was lent is the hub's still.
+    ca.ok(&["issue", "hub", "proxy.fate.org"]);
+    ca.ok(&["renew", "9998"]);
+    ca.ok(&["renew", "proxy.fate.org"]);
+    let named = Ca::none();
+    let init = ["init", "--plain-key", "--domain", "fate.org"];
+    named.ok(&[&init[..], &["--hub", "Hub2.org"]].concat());
+    named.ok(&["issue", "pulsar", "77", "proxy.fate.org"]);
+    let words = ["hub2.org is the hub's name"];
+    named.fails(&["issue", "pulsar", "78", "hub2.org"], 1, &words);
+    named.ok(&["issue", "pulsar", "78", "--cpp-clients", "hub2.org"]);
+    named.ok(&["issue", "hub", "hub2.org"]);
+}
+
+#[test]
 fn a_party_by_its_number_in_every_layout_of_parties() {
     let ca = Ca::plain();
     ca.ok(&["issue", "osx", "9998", "10.0.0.1"]);
