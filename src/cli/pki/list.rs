@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// How to write the answer
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Also what is over, revoked, renewed, or was never delivered
+    /// Also what is over, revoked, renewed, or was not found where it was to go
     #[arg(long)]
     all: bool,
 }
@@ -103,7 +103,7 @@ fn standing(entry: &Entry<'_>) -> String {
         Standing::Due => "RENEW IT".to_owned(),
         Standing::Renewed => "renewed".to_owned(),
         Standing::Ended => "OVER".to_owned(),
-        Standing::Lost => "never delivered".to_owned(),
+        Standing::Lost => "not found where it was to go".to_owned(),
         Standing::Revoked => match entry.revoked {
             Some((_, reason)) => format!("revoked, {}", reason.name()),
             None => "revoked".to_owned(),

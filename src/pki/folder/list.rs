@@ -23,7 +23,7 @@ pub enum Standing {
     Ended,
     /// It was taken back.
     Revoked,
-    /// It was never delivered.
+    /// It was not found where it was to go when that was looked for after a crash.
     Lost,
 }
 
@@ -104,12 +104,16 @@ impl Folder {
     }
 
     /// As [`Folder::find`], for taking back: older certificates of the name that are still valid
-    /// count, too, so that nobody takes back the wrong one.
+    /// count, too, so that nobody takes back the wrong one; and where none is, what was not found
+    /// where it was to go: somebody may have moved it before that was looked for.
     ///
     /// # Errors
     /// As [`Folder::find`].
     pub fn find_live(&self, name: &str, layout: Option<Layout>) -> Result<Vec<&Issue>, PkiError> {
-        let found = self.all_of(name, layout);
+        let mut found = self.all_of(name, layout);
+        if found.is_empty() {
+            found = self.called(name, layout, Outcome::Lost);
+        }
         if found.is_empty() {
             return Err(PkiError::NotIssued(name.to_owned()));
         }
@@ -125,17 +129,24 @@ impl Folder {
     }
 
     fn all_of(&self, name: &str, layout: Option<Layout>) -> Vec<&Issue> {
-        let of_layout = |issue: &&Issue| layout.is_none_or(|layout| issue.layout == layout);
         if let Some(serial) = Serial::parse(name) {
             // Also of what never left, as far as is known: whoever doubts it can take it back.
             let all = self.state.issues.iter().map(|(issue, _)| issue);
             let has = |issue: &&Issue| issue.certificates.iter().any(|c| c.serial == serial);
             return all.filter(has).collect();
         }
-        let done = self.state.done().filter(of_layout);
+        self.called(name, layout, Outcome::Done)
+    }
+
+    fn called(&self, name: &str, layout: Option<Layout>, outcome: Outcome) -> Vec<&Issue> {
+        let issues = self.state.issues.iter();
+        let found = issues.filter(|(issue, became)| {
+            *became == outcome && layout.is_none_or(|layout| issue.layout == layout)
+        });
+        let found = found.map(|(issue, _)| issue);
         let name = Name::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());
         let full = self.domain().map(|domain| format!("{name}.{domain}"));
-        let (exact, others): (Vec<_>, Vec<_>) = done.partition(|issue| issue.primary == name);
+        let (exact, others): (Vec<_>, Vec<_>) = found.partition(|issue| issue.primary == name);
         if !exact.is_empty() {
             return exact;
         }

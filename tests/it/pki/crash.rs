@@ -206,6 +206,25 @@ fn a_line_cut_short_is_as_if_it_had_never_been() {
 }
 
 #[test]
+fn what_was_moved_away_before_it_was_said_can_be_taken_back() {
+    let ca = Ca::plain();
+    ca.ok(&ISSUE);
+    without_last_line(&ca);
+    std::fs::rename(ca.path(FOLDER), ca.path("moved")).unwrap();
+    let serial = ca.serials().remove(0);
+    // Whoever locks the folder looks for it.
+    ca.ok(&["issue", "hub", "other.org"]);
+    let list = ca.ok(&["list", "--all"]);
+    assert!(list.contains("not found where it was to go"), "{list}");
+    let said = ca.ok(&["revoke", "proxy.fate.org"]);
+    assert!(said.contains(&format!("revoked {serial}")), "{said}");
+    assert!(
+        !ca.ok(&["list", "--all"]).contains("not found where"),
+        "revoked"
+    );
+}
+
+#[test]
 fn a_line_cut_in_a_character_is_left_out_too() {
     let ca = Ca::plain();
     let issue = [&ISSUE[..], &["--org", "Universität Zürich"]].concat();
