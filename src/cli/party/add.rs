@@ -141,9 +141,20 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         changed,
         backup,
         path,
-        notes: plan.notes,
+        notes: [plan.notes, asked.notes(issued)].concat(),
     };
     Ok(done.tell(&told))
+}
+
+impl Asked {
+    /// What a certificate that is issued now has not of the request, and what it has.
+    fn notes(&self, issued: bool) -> Vec<String> {
+        let request = self.request.as_ref().filter(|_| issued);
+        let order = &self.order;
+        request.map_or(Vec::new(), |request| {
+            sign::notes(request, order, order.organization())
+        })
+    }
 }
 
 fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
@@ -235,6 +246,7 @@ fn standing<'f>(folder: &'f Folder, asked: &Asked) -> Result<Option<&'f Issue>, 
 /// What `--dry-run` says.
 fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit, Stop> {
     let there = standing(folder, asked)?.is_some();
+    let notes = [plan.notes, asked.notes(!there)].concat();
     let diff = plan
         .change
         .as_ref()
@@ -249,7 +261,7 @@ fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit
             "diff": diff,
             "certificate_issued": !there,
             "bundle": asked.bundle,
-            "notes": plan.notes,
+            "notes": notes,
         });
         return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
     }
@@ -268,9 +280,7 @@ fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit
         "bundle",
         &format!("{bundle} would be made, or completed"),
     );
-    plan.notes
-        .iter()
-        .for_each(|note| say(&mut text, "note", note));
+    notes.iter().for_each(|note| say(&mut text, "note", note));
     Ok(answer(&text, Exit::Ok))
 }
 

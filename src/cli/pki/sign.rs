@@ -91,7 +91,11 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Request, Stop> {
 }
 
 /// What the certificate has not of the request, and what it has.
-fn notes(request: &Request, order: &Order, organization: Option<&str>) -> Vec<String> {
+pub(in crate::cli) fn notes(
+    request: &Request,
+    order: &Order,
+    organization: Option<&str>,
+) -> Vec<String> {
     let given: Vec<String> = order.names().iter().map(ToString::to_string).collect();
     let asked = request.names();
     let left_out = asked

@@ -187,6 +187,31 @@ fn a_request_is_signed_and_its_key_stays_where_it_is() {
 }
 
 #[test]
+fn what_a_request_asks_for_and_does_not_get_is_told() {
+    if !have("openssl") {
+        return;
+    }
+    let star = Star::new();
+    let (csr, key) = (star.ca.path("a.csr"), star.ca.path("key"));
+    let fixed = ["req", "-new", "-nodes", "-newkey", "rsa:2048"];
+    let wish = ["-subj", "/CN=9998.fate.org/O=X", "-addext"];
+    let names = ["subjectAltName=DNS:9998.fate.org,DNS:evil.org"];
+    let out = [
+        "-keyout",
+        key.to_str().unwrap(),
+        "-out",
+        csr.to_str().unwrap(),
+    ];
+    does("openssl", &[&fixed[..], &wish, &names, &out].concat());
+    let add = [&ADD[..], &["--csr", "a.csr"]].concat();
+    for said in [star.ok(&[&add[..], &["--dry-run"]].concat()), star.ok(&add)] {
+        for word in ["asks for evil.org: not given", "O=X"] {
+            assert!(said.contains(word), "{word:?} in {said}");
+        }
+    }
+}
+
+#[test]
 fn the_hubs_name_only_where_it_is_asked_for() {
     let star = Star::new();
     let cpp = [&ADD[..], &["--cpp-clients"]].concat();
