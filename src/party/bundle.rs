@@ -101,6 +101,17 @@ pub fn write(folder: &Path, files: &[BundleFile]) -> Result<Vec<&'static str>, P
     Ok(written)
 }
 
+/// What the README of a bundle says before and after the hub.
+const HUB: [&str; 2] = ["The hub is ", "; it finds this party"];
+
+/// The hub that the bundle in `folder` was made for; none where none was.
+pub fn made_for(folder: &Path) -> Option<Hub> {
+    let readme = fs::read_to_string(folder.join("README.md")).ok()?;
+    let (_, rest) = readme.split_once(HUB[0])?;
+    let (hub, _) = rest.split_once(HUB[1])?;
+    Hub::parse(hub).ok()
+}
+
 fn broker(facts: &Facts<'_>) -> String {
     let path = |wanted: Content| {
         let mut files = facts.layout.spec().files.iter();

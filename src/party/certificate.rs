@@ -1,8 +1,10 @@
 //! A party's certificate: the one that stands, and its files in the bundle.
 
-use super::PartyError;
 use super::replace::{self, Looks};
-use crate::pki::{Content, FileSpec, Folder, Issue, Order, Request, Standing};
+use super::{LAYOUTS, PartyError};
+use crate::pki::{
+    Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request, Standing,
+};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -38,10 +40,89 @@ pub fn differs(issue: &Issue, order: &Order, request: Option<&Request>) -> Optio
     } else {
         return None;
     };
+    let lent = match issue.hub_names.iter().all(|hub| asked.contains(hub)) {
+        true => "",
+        false => " To keep it, say --cpp-clients as before.",
+    };
     Some(format!(
-        "the certificate that {name} has (layout {layout}, serial {serial}) {what}. To begin anew: \
-         `snihub pki revoke {serial}` first"
+        "the certificate that {name} has (layout {layout}, serial {serial}) {what}.{lent} To begin \
+         anew: `snihub pki revoke {serial}` first"
     ))
+}
+
+/// What has to be said again beside party and route to have the same bundle: the layout and whether
+/// the hub's name was given. The rest is remembered where it was made.
+pub fn again(folder: &Folder, primary: &str) -> String {
+    let entries = folder.listing().entries.into_iter().rev();
+    let mut own = entries.filter(|entry| {
+        let stands = matches!(entry.standing, Standing::Valid | Standing::Due);
+        stands && entry.issue.primary == primary && LAYOUTS.contains(&entry.issue.layout)
+    });
+    let Some(Entry { issue, .. }) = own.next() else {
+        return String::new();
+    };
+    let layout = match issue.layout {
+        Layout::Pulsar => String::new(),
+        layout => format!(" --layout {}", layout.spec().name),
+    };
+    let lent = if issue.hub_names.is_empty() {
+        ""
+    } else {
+        " --cpp-clients"
+    };
+    layout + lent
+}
+
+/// Whether a party's certificate may go to `place`: nothing is there, or what is there is its own. A
+/// key that is written over is gone for good.
+///
+/// # Errors
+/// [`PartyError::Refused`] with whose it is; [`PartyError::Io`].
+pub fn check_place(folder: &Folder, order: &Order, place: &Path) -> Result<(), PartyError> {
+    let (layout, primary) = (order.layout(), order.primary());
+    let refused = |what: String| {
+        PartyError::Refused(format!(
+            "{}: {what}: nothing was done. Say another folder for bundles with --parties DIR",
+            place.display()
+        ))
+    };
+    // Without keys: those may be elsewhere.
+    let lies = |other: &Layout| {
+        let mut files = other.spec().files.iter();
+        files.all(|file| matches!(file.content, Content::Key(_)) || place.join(file.name).exists())
+    };
+    let mut others = Layout::ALL.into_iter().filter(|other| *other != layout);
+    if let Some(other) = others.find(lies) {
+        let (other, layout) = (other.spec().name, layout.spec().name);
+        return Err(refused(format!(
+            "a certificate of the layout {other} is there, and this is for {layout} (--layout)"
+        )));
+    }
+    let mut files = layout.spec().files.iter();
+    let first =
+        |file: &&FileSpec| matches!(file.content, Content::Certificate(0) | Content::Chain(0));
+    let there = files.find(first).map(|file| place.join(file.name));
+    let there = there.filter(|path| path.exists());
+    if let Some(path) = there {
+        let bytes = fs::read(&path).map_err(PartyError::io("read it", &path))?;
+        let entries = folder.listing().entries;
+        let mut own = entries.iter().filter(|entry| {
+            let issue = entry.issue;
+            issue.layout == layout && issue.primary == primary
+        });
+        if !own.any(|entry| bytes.starts_with(entry.issue.certificates[0].pem.as_bytes())) {
+            return Err(refused(format!(
+                "another certificate than {primary}'s is there"
+            )));
+        }
+    }
+    let place = std::path::absolute(place).map_err(PartyError::io("find it", place))?;
+    let fits = folder.fits(&place, layout, &primary, &Form::Files);
+    // One that stands is brought there file by file.
+    if fits == Fits::Not && standing(folder, order).is_none() {
+        return Err(refused(format!("files that are not {primary}'s are there")));
+    }
+    Ok(())
 }
 
 /// The files of a standing certificate in `place`: they are there, or are brought there from where
@@ -58,6 +139,23 @@ pub fn collect(folder: &Folder, issue: &Issue, place: &Path) -> Result<Files, Pa
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(place);
         made.map_err(PartyError::io("make the folder", place))?;
+        let place_of = |name| place.join(name);
+        let leaf = |file: &FileSpec| !matches!(file.content, Content::Key(_) | Content::Authority);
+        let alone = !files
+            .iter()
+            .any(|(file, _)| leaf(file) && place_of(file.name).exists());
+        for (file, text) in &files {
+            let key = matches!(file.content, Content::Key(_)) && alone;
+            let other = fs::read(place_of(file.name)).is_ok_and(|bytes| bytes != text.as_bytes());
+            if key && other {
+                return Err(PartyError::Refused(format!(
+                    "{}: another private key than {}'s is there: move it away, or say another folder \
+                     for bundles with --parties DIR",
+                    place_of(file.name).display(),
+                    issue.primary
+                )));
+            }
+        }
         for (file, text) in &files {
             let path = place.join(file.name);
             if fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {

@@ -18,8 +18,8 @@ mod plan;
 pub(crate) mod replace;
 mod routes;
 
-pub use bundle::{BundleFile, Facts, files, write};
-pub use certificate::{Files, collect, differs, standing};
+pub use bundle::{BundleFile, Facts, files, made_for, write};
+pub use certificate::{Files, again, check_place, collect, differs, standing};
 pub use error::PartyError;
 pub use live::{Live, counts, drain, reload};
 pub use name::{Hub, Party};

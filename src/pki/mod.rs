@@ -27,8 +27,8 @@ pub use authority::{Authority, Issued, KeyKind, LONGEST};
 pub use bundle::{Bundle, BundleFile, Certified, Order, Wish};
 pub use error::{Fault, PkiError};
 pub use folder::{
-    DUE_DAYS, Delivery, Entry, Folder, Issue, LIST_VALID, Listing, Locked, Outcome, Placed, Reason,
-    Receipt, RevocationList, Standing, To, ambiguous,
+    DUE_DAYS, Delivery, Entry, Fits, Folder, Issue, LIST_VALID, Listing, Locked, Outcome, Placed,
+    Reason, Receipt, RevocationList, Standing, To, ambiguous,
 };
 pub use layout::{Content, FileSpec, Layout, LeafSpec, Spec, Subject, Uses};
 pub use moment::{DAY, Moment};

@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Completes a number to a name [default: the authority's]
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// Where the parties find the hub [default: proxy.DOMAIN:443]
+    /// Where the parties find the hub [default: as its bundle says, else proxy.DOMAIN:443]
     #[arg(long, value_name = "HOST:PORT")]
     hub: Option<String>,
     /// What it runs
@@ -89,6 +89,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         let plan = party::add(&Routes::read(&sources)?, &wish)?;
         return would(&args, &folder, &asked, plan);
     }
+    let place = asked.bundle.join(CERTIFICATES);
     // Before the locks: somebody may type for a while.
     let authority = match standing(&folder, &asked)? {
         Some(_) => None,
@@ -98,9 +99,9 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let plan = party::add(&routes, &wish)?;
     let prepared = plan.change.map(party::Change::prepare).transpose()?;
     let mut locked = folder.lock()?;
-    let place = asked.bundle.join(CERTIFICATES);
     // What a crash left undone is done by now.
     let there = standing(locked.folder(), &asked)?.cloned();
+    party::check_place(locked.folder(), &asked.order, &place)?;
     let issued = there.is_none();
     let issue = match there {
         Some(issue) => issue,
@@ -160,9 +161,16 @@ impl Asked {
 fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
     let domain = args.domain.as_deref().or(folder.domain());
     let party = Party::new(&args.party, domain)?;
-    let hub = match &args.hub {
-        Some(text) => Hub::parse(text)?,
-        None => Hub::parse(&format!("proxy.{}:443", party.domain))?,
+    let bundle = args.bundles.of(&party, Some(folder));
+    let hub = match (&args.hub, party::made_for(&bundle)) {
+        (Some(text), _) => Hub::parse(text)?,
+        (None, Some(before)) => before,
+        (None, None) => {
+            let own = folder.domain().is_none_or(|domain| domain == party.domain);
+            let host = folder.hub().filter(|_| own);
+            let host = host.unwrap_or_else(|| format!("proxy.{}", party.domain));
+            Hub::parse(&format!("{host}:443"))?
+        }
     };
     if hub.host == party.name {
         let text = format!(
@@ -198,7 +206,7 @@ fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
         request.check_layout(args.layout)?;
     }
     Ok(Asked {
-        bundle: args.bundles.of(&party),
+        bundle,
         party,
         hub,
         order,
@@ -246,6 +254,7 @@ fn standing<'f>(folder: &'f Folder, asked: &Asked) -> Result<Option<&'f Issue>, 
 /// What `--dry-run` says.
 fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit, Stop> {
     let there = standing(folder, asked)?.is_some();
+    party::check_place(folder, &asked.order, &asked.bundle.join(CERTIFICATES))?;
     let notes = [plan.notes, asked.notes(!there)].concat();
     let diff = plan
         .change

@@ -142,8 +142,10 @@ struct Bundles {
 }
 
 impl Bundles {
-    fn of(&self, party: &Party) -> PathBuf {
-        self.parties.join(&party.id)
+    /// By the number alone only below the authority's domain: two domains have the same numbers.
+    fn of(&self, party: &Party, folder: Option<&Folder>) -> PathBuf {
+        let own = folder.and_then(Folder::domain) == Some(&*party.domain);
+        self.parties.join(if own { &party.id } else { &party.name })
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     }
     let next = format!(
         "its certificate is still good: `snihub pki revoke {name} --all` takes it back; {} stays",
-        shown(&args.bundles.of(&party)).display()
+        shown(&args.bundles.of(&party, args.star.folder().as_ref())).display()
     );
     say(&mut text, "next", &next);
     Ok(answer(&text, told.exit))

@@ -63,10 +63,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     say(&mut text, "route", &done);
     notes.iter().for_each(|note| say(&mut text, "note", note));
     say(&mut text, "hub", &told.text);
+    let folder = args.star.folder();
+    let again = folder.map(|folder| party::again(&folder, name));
+    let again = again.unwrap_or_default();
     let next = format!(
         "standing tunnels stay where they are: `snihub drain --route {name}` moves them. `snihub party \
-         add {} --route {route}` makes its bundle anew",
-        party.id
+         add {name} --route {route}{again}` makes its bundle anew"
     );
     say(&mut text, "next", &next);
     Ok(answer(&text, told.exit))

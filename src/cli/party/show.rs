@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let (counted, why) = counts(&args.star)?;
     let days = folder.as_ref().map(days_left).unwrap_or_default();
     let mut body = describe(&row, &days, counted.as_ref());
-    let bundle = args.bundles.of(&party);
+    let bundle = args.bundles.of(&party, folder.as_ref());
     body["party"] = json!(party.id);
     body["file"] = json!(routes.path);
     for key in ["ip_allow", "sources"] {

@@ -2,7 +2,7 @@
 //! that was cut short.
 
 use super::super::bundle::{Bundle, Order};
-use super::super::layout::Content;
+use super::super::layout::{Content, Layout};
 use super::super::output::{self, Form, Rendered};
 use super::super::{KeyKind, Moment, Name, PkiError, pem, request};
 use super::index::{Event, Issue, Outcome, To};
@@ -110,25 +110,15 @@ impl Locked {
     /// Where what is in the way goes, if it is this name's and layout's own from before.
     fn old(&self, issue: &Issue, path: Option<&PathBuf>) -> Result<Option<PathBuf>, PkiError> {
         let Some(path) = path else { return Ok(None) };
-        let free = match fs::read_dir(path) {
-            // rename(2) takes the place of an empty folder.
-            Ok(mut entries) => entries.next().is_none() && issue.form == Form::Files,
-            Err(_) => fs::symlink_metadata(path).is_err(),
-        };
-        if free {
-            return Ok(None);
+        let (layout, primary) = (issue.layout, &issue.primary);
+        match self.folder.fits(path, layout, primary, &issue.form) {
+            Fits::Free => Ok(None),
+            Fits::Own => Ok(Some(before(path, issue))),
+            Fits::Not => Err(PkiError::Exists {
+                path: path.clone(),
+                hint: "Move it away, or say where to write with --out PATH",
+            }),
         }
-        let own = self.folder.state.done().any(|before| {
-            let same = before.layout == issue.layout && before.primary == issue.primary;
-            same && before.form == issue.form && self.folder.place_of(before).as_ref() == Some(path)
-        });
-        if own {
-            return Ok(Some(before(path, issue)));
-        }
-        Err(PkiError::Exists {
-            path: path.clone(),
-            hint: "Move it away, or say where to write with --out PATH",
-        })
     }
 
     /// What was begun either was delivered or is given up.
@@ -165,7 +155,37 @@ impl Locked {
     }
 }
 
+/// Whether a bundle may go to a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fits {
+    /// Nothing is there.
+    Free,
+    /// What was delivered there is this name's and layout's own from before.
+    Own,
+    /// Something else is there.
+    Not,
+}
+
 impl Folder {
+    /// Whether a bundle of this name and layout may go to `path`, an absolute one.
+    pub fn fits(&self, path: &Path, layout: Layout, primary: &str, form: &Form) -> Fits {
+        let free = match fs::read_dir(path) {
+            // rename(2) takes the place of an empty folder.
+            Ok(mut entries) => entries.next().is_none() && *form == Form::Files,
+            Err(_) => fs::symlink_metadata(path).is_err(),
+        };
+        let own = |before: &Issue| {
+            let same = before.layout == layout && before.primary == primary;
+            same && before.form == *form && self.place_of(before).as_deref() == Some(path)
+        };
+        match free {
+            true => Fits::Free,
+            // Also what is on its way, or was when that was cut short.
+            false if self.state.kept().any(own) => Fits::Own,
+            false => Fits::Not,
+        }
+    }
+
     /// Where an issue was written to; none for the caller's writer.
     pub fn place_of(&self, issue: &Issue) -> Option<PathBuf> {
         match &issue.to {

@@ -250,6 +250,12 @@ impl State {
         self.revoked.iter().any(|(revoked, ..)| *revoked == serial)
     }
 
+    /// What left or may have.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Issue> {
+        let kept = |entry: &&(Issue, Outcome)| entry.1 != Outcome::Lost;
+        self.issues.iter().filter(kept).map(|(issue, _)| issue)
+    }
+
     /// What left, the newest last.
     pub(super) fn done(&self) -> impl Iterator<Item = &Issue> {
         let left = |entry: &&(Issue, Outcome)| entry.1 == Outcome::Done;

@@ -23,7 +23,7 @@ mod place;
 mod policy;
 mod revoke;
 
-pub use deliver::{Delivery, Placed, Receipt};
+pub use deliver::{Delivery, Fits, Placed, Receipt};
 pub use index::{Issue, Outcome, Reason, To};
 pub use list::{DUE_DAYS, Entry, Listing, Standing, ambiguous};
 pub use locked::Locked;

@@ -212,6 +212,27 @@ fn what_a_request_asks_for_and_does_not_get_is_told() {
 }
 
 #[test]
+fn what_was_said_once_is_kept() {
+    let star = Star::new();
+    star.ok(&[&ADD[..], &["--hub", "hub2.org:8443"]].concat());
+    let before = star.tree();
+    let said = star.ok(&ADD);
+    assert!(star.tree() == before, "{said}");
+    let osx = ["add", "9997", "--route", "10.0.0.2:9371", "--layout", "osx"];
+    star.ok(&osx);
+    let cpp = ["add", "9996", "--route", "10.0.0.3:6651", "--cpp-clients"];
+    star.ok(&cpp);
+    for (party, flag) in [("9997", " --layout osx`"), ("9996", " --cpp-clients`")] {
+        let said = star.ok(&["reroute", party, "--route", "10.0.0.9:6651"]);
+        let words: Vec<_> = said.split_whitespace().collect();
+        let line = format!("add {party}.fate.org --route 10.0.0.9:6651{flag}");
+        assert!(words.join(" ").contains(&line), "{said}");
+    }
+    let add = ["add", "9996", "--route", "10.0.0.9:6651"];
+    star.fails(&add, 1, &["say --cpp-clients as before"]);
+}
+
+#[test]
 fn the_hubs_name_only_where_it_is_asked_for() {
     let star = Star::new();
     let cpp = [&ADD[..], &["--cpp-clients"]].concat();

@@ -94,3 +94,38 @@ fn a_folder_that_may_not_be_written_is_known_before_anything_is_done() {
     let (code, said) = run(&[&["party", "list"], &place[..]].concat());
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn a_bundle_is_nobody_elses() {
+    let star = Star::new();
+    star.ok(&ADD);
+    // The same number in another domain has a folder of its own, and keeps its own key.
+    let key = star.ca.read("parties/9998/certs/broker.key-pk8.pem");
+    star.ca.ok(&["issue", "pulsar", "9998.other.org"]);
+    star.ok(&["add", "9998.other.org", "--route", "10.0.0.2:6651"]);
+    assert_eq!(star.ca.read("parties/9998/certs/broker.key-pk8.pem"), key);
+    let other = star
+        .ca
+        .read("parties/9998.other.org/certs/broker.key-pk8.pem");
+    assert_ne!(other, key);
+    // Another layout of the same party, made before or not.
+    let osx = [&ADD[..], &["--layout", "osx"]].concat();
+    let words = ["layout pulsar is there", "--parties DIR"];
+    star.fails(&osx, 1, &words);
+    star.fails(&[&osx[..], &["--dry-run"]].concat(), 1, &words);
+    star.ca.ok(&["issue", "osx", "9998.fate.org"]);
+    star.fails(&osx, 1, &words);
+    star.ok(&[&osx[..], &["--parties", "osx"]].concat());
+    // Somebody else's certificate where this party's would go.
+    let from = star.ca.path("parties/9998");
+    fs::rename(from, star.ca.path("parties/9997")).unwrap();
+    let add = ["add", "9997", "--route", "10.0.0.3:6651"];
+    let words = ["another certificate than 9997.fate.org's", "--parties DIR"];
+    star.fails(&add, 1, &words);
+    star.fails(&[&add[..], &["--dry-run"]].concat(), 1, &words);
+    star.ca.ok(&["issue", "pulsar", "9997"]);
+    star.fails(&add, 1, &words);
+    // A key alone is a key, too.
+    fs::remove_file(star.ca.path("parties/9997/certs/broker.cert.pem")).unwrap();
+    star.fails(&add, 1, &["another private key than 9997.fate.org's"]);
+}
