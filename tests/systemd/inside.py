@@ -412,6 +412,11 @@ def mistakes():
     served().close()
 
 
+def stat_of(process):
+    """proc(5), /proc/PID/stat from the third field on: the first two are number and name."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+
+
 def sandbox_of(process):
     """What a process may, and where it belongs."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -429,13 +434,13 @@ def still_there(client):
 def upgraded():
     """Another process is the hub, in the sandbox of the one before, and systemd says so; both."""
     old = pid()
-    wanted = sandbox_of(old)
+    wanted, nice = sandbox_of(old), stat_of(old)[16]
     said = root("snihub upgrade")
     new = pid()
     check(new != old and said.startswith(f"upgraded: process {new} ("), said)
     check(sandbox_of(new) == wanted, f"{sandbox_of(new)}, not {wanted}")
-    stat = Path(f"/proc/{new}/stat").read_text().rpartition(")")[2].split()
-    check(stat[1] == "1" and stat[16] == "0", f"parent and nice are {stat[1]}, {stat[16]}")
+    stat = stat_of(new)
+    check(stat[1] == "1" and stat[16] == nice, f"parent and nice are {stat[1]}, {stat[16]}; nice was {nice}")
     status = root("systemctl status --no-pager snihub")
     check(f"Main PID: {new} (snihub)" in status and "Active: active (running)" in status, status)
     check(show("NRestarts") == "0", "it was restarted")
