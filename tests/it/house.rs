@@ -298,9 +298,9 @@ fn a_broken_arrow_is_found_with_its_line_and_its_rule() {
             "rustls is only for demo pki probe terminate",
         ),
         (
-            "src/terminal.rs",
+            "src/cellar.rs",
             "use crate::tls::Alert;",
-            "terminal has no row in MAY_IMPORT",
+            "cellar has no row in MAY_IMPORT",
         ),
         (
             "src/snapshot.rs",
