@@ -166,8 +166,11 @@ fn records_are_in_the_file_alone_whatever_the_level() {
             let lines = text
                 .lines()
                 .map(|line| serde_json::from_str::<Value>(line).unwrap());
-            let ended: Vec<_> = lines.map(|line| line["ended"].clone()).collect();
-            assert_eq!(ended, [Value::Null, ENDS[0].into(), ENDS[1].into()]);
+            let ended: Vec<Value> = lines.map(|line| line["ended"].clone()).collect();
+            // The two connections end in any order.
+            for end in [Value::Null, ENDS[0].into(), ENDS[1].into()] {
+                assert!(ended.contains(&end), "{end} in {text}");
+            }
         }
         assert_eq!(hub.said(), "", "nothing at this level");
     }
