@@ -201,14 +201,8 @@ impl Routes {
 
 /// `/api/refusals`: the latest first.
 pub(super) fn refusals(control: &Control, limit: usize) -> Value {
-    let mut all: Vec<Declined> = control
-        .counters()
-        .iter()
-        .flat_map(|one| one.recent.all())
-        .collect();
-    all.sort_by_key(|declined| std::cmp::Reverse(declined.at));
-    all.truncate(limit);
-    let rows: Vec<Value> = all.iter().map(declined).collect();
+    let all = control.declined();
+    let rows: Vec<Value> = all.iter().rev().take(limit).map(declined).collect();
     json!({ "refusals": rows })
 }
 

@@ -82,7 +82,7 @@ fn done(body: &Value) -> String {
         _ => {
             let until = Moment((n("until_unix_ms") / 1000) as i64);
             let over = time(n("over_ms"));
-            format!("{upgraded}\n{tunnels} drain there, closed evenly over {over}, until {until}\n")
+            format!("{upgraded}\n{tunnels} left there, closed evenly over {over}, until {until}\n")
         }
     }
 }

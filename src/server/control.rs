@@ -4,7 +4,7 @@ use super::predecessors::{Predecessor, Predecessors, no_longer_routed};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
 use crate::takeover;
-use crate::telemetry::{Counters, Image, Reloads, SessionId, Totals, Tunnel};
+use crate::telemetry::{Counters, Declined, Image, Reloads, SessionId, Totals, Tunnel};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared};
 use std::net::SocketAddr;
@@ -71,6 +71,14 @@ impl Control {
         let mut own = self.counters.clone();
         own.push(self.predecessors.family().past);
         Image::of(&own)
+    }
+
+    /// The latest clients that got no tunnel, oldest first.
+    pub fn declined(&self) -> Vec<Declined> {
+        let counters = self.counters();
+        let mut all: Vec<_> = counters.iter().flat_map(|one| one.recent.all()).collect();
+        all.sort_by_key(|declined| declined.at);
+        all
     }
 
     /// The sum of all counters.

@@ -4,7 +4,7 @@
 //! there is not known here ([`crate::takeover`]).
 
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Image, Pairs, SessionId, Totals};
+use crate::telemetry::{Counters, Declined, Image, Pairs, SessionId, Totals};
 use crate::worker::{Command, Standing};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
@@ -101,6 +101,12 @@ impl Predecessors {
         (one, orders)
     }
 
+    /// The latest clients that got no tunnel there, oldest first.
+    pub fn remember(&self, declined: Vec<Declined>) {
+        let past = self.family().past;
+        declined.into_iter().for_each(|one| past.recent.note(one));
+    }
+
     /// What one says of itself. One that is gone is not listened to.
     pub fn note(&self, one: &Predecessor, image: &Image) {
         image.write_to(&one.counters, &self.pairs);
@@ -120,6 +126,9 @@ impl Predecessors {
         let past = Arc::<Counters>::default();
         let both = [family.past, Arc::clone(&one.counters)];
         Image::of(&both).write_to(&past, &self.pairs);
+        for declined in both[0].recent.all() {
+            past.recent.note(declined);
+        }
         family.past = past;
         self.family.send_replace(family);
     }

@@ -158,6 +158,7 @@ impl Predecessor {
             }
         };
         hub.reloads().inherit(&go.reloads);
+        hub.predecessors().remember(go.declined);
         let parent = Forefather {
             pid: go.pid,
             until_unix_ms: go.until_unix_ms,

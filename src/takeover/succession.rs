@@ -339,6 +339,7 @@ impl Candidate {
             pid: old,
             image: hub.control().image(),
             reloads: hub.reloads().get().results.to_vec(),
+            declined: hub.control().declined(),
             until_unix_ms: unix_ms(until),
             predecessors: links
                 .iter()

@@ -6,7 +6,7 @@
 
 use crate::net::packets::{MAX_DESCRIPTORS, MAX_PACKET, Packet};
 use crate::net::{PacketSocket, PacketStream};
-use crate::telemetry::{Image, SessionId, Tunnel};
+use crate::telemetry::{Declined, Image, SessionId, Tunnel};
 use crate::worker::{Group, Standing};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,7 @@ pub(super) enum Message {
 /// What a successor is handed before it accepts. Descriptors come in this order: `sockets`, `doors`,
 /// stderr if `stderr`.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Estate {
     pub(super) pid: u32,
     pub(super) first_session: SessionId,
@@ -80,13 +81,16 @@ pub(super) struct Door {
 }
 
 /// What a successor is handed when it is the hub.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Go {
     /// The old process.
     pub(super) pid: u32,
     /// What the old process and those before it that are gone have counted.
     pub(super) image: Image,
     pub(super) reloads: Vec<u64>,
+    /// Of late, oldest first.
+    pub(super) declined: Vec<Declined>,
     pub(super) until_unix_ms: u64,
     /// Those before it that still hold tunnels.
     pub(super) predecessors: Vec<Forefather>,

@@ -1,5 +1,7 @@
 //! The latest clients that got no tunnel, and why: for who looks at it now, without a log at hand.
 
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +11,7 @@ use std::time::SystemTime;
 pub const KEPT: usize = 256;
 
 /// A client that got no tunnel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Declined {
     /// When.
     pub at: SystemTime,
@@ -26,9 +28,9 @@ pub struct Declined {
     /// Where it led.
     pub target: Option<Box<str>>,
     /// The label of [`crate::refusal::Refusal`] or [`crate::net::DialError`].
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Who said no: `client`, `hub` or `upstream`.
-    pub by: &'static str,
+    pub by: Cow<'static, str>,
     /// In words.
     pub why: String,
 }
@@ -38,7 +40,8 @@ pub struct Declined {
 pub struct Recent(Mutex<VecDeque<Declined>>);
 
 impl Recent {
-    pub(super) fn note(&self, declined: Declined) {
+    /// One more.
+    pub fn note(&self, declined: Declined) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.pop_front();

@@ -352,8 +352,8 @@ impl Record {
             name: name.clone(),
             route: route.clone(),
             target: target.clone(),
-            reason,
-            by,
+            reason: reason.into(),
+            by: by.into(),
             why,
         });
     }
