@@ -114,6 +114,8 @@ pub fn run(start: Start) -> io::Result<()> {
         }
         // Nobody waits any more: the start failed elsewhere, and the order to end is on its way.
         let _ = ready.send(());
+        // Kept, it would let the start wait for the word of a worker that could not run.
+        drop(ready);
         let ticking = Rc::clone(&worker);
         spawn_local(unbroken(move || tick(Rc::clone(&ticking))));
         while let Some(command) = commands.recv().await {

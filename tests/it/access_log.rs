@@ -92,12 +92,12 @@ impl Hub {
         assert!(Link::open(self.addr, "unknown.example", party).is_err());
     }
 
-    /// Visits until the file has a line, which may be that of an earlier visit.
+    /// Visits until the file has the end of one, which may be an earlier visit.
     fn visit_until(&self, party: Party, name: &str) {
         wait(name, || {
             self.visit(party);
             match self.file(name) {
-                text if text.ends_with('\n') => Ok(()),
+                text if text.contains(" closed ") && text.ends_with('\n') => Ok(()),
                 text => Err(text),
             }
         });

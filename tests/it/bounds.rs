@@ -2,13 +2,14 @@
 //! dies: what is over it waits or is declined, and what is under it is served.
 
 use crate::support::hello::Hello;
-use crate::support::hub::{Hub, Options, PATIENCE};
+use crate::support::hub::{Hub, Options, PATIENCE, limited};
 use crate::support::wire::{
     Echo, End, Upstream, call, connect_from, pattern, read_exactly, read_to_end, reset,
 };
 use serde_json::Value;
 use socket2::SockRef;
 use std::cell::Cell;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -294,6 +295,46 @@ fn no_descriptor_left_is_a_pause_and_not_the_end() {
     drop(silent);
     let mut client = call(hub.addr(), &hello());
     is_served(&mut client, b"back again");
+}
+
+/// Some workers find what they need and others do not: the start fails as a whole.
+#[test]
+fn a_start_with_too_few_descriptors_ends_and_says_why() {
+    let folder = TempDir::new();
+    let routes = folder.write("sni.yaml", table(&Echo::start()));
+    let config = folder.write("hub.yaml", "workers: 4\nadmin: off");
+    let log = folder.path().join("log");
+    let ends = (20..=40).filter(|&nofile| {
+        let file = fs::File::create(&log).unwrap();
+        let mut hub = limited(nofile);
+        hub.args(["run", "--listen", "127.0.0.1:0", "--config"]);
+        hub.arg(&config).arg("--routes").arg(&routes);
+        let mut hub = hub
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ended = hub.try_wait().unwrap();
+            let said = fs::read_to_string(&log).unwrap();
+            if let Some(status) = ended {
+                assert_eq!(status.code(), Some(71), "{nofile}: {said}");
+                assert!(said.contains("descriptors"), "{nofile}: {said}");
+                break true;
+            }
+            let late = Instant::now() > deadline;
+            if late || said.contains("listening on ") {
+                hub.kill().unwrap();
+                hub.wait().unwrap();
+                assert!(!late, "{nofile}: neither runs nor ends: {said}");
+                break false;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let ends = ends.count();
+    assert!((5..21).contains(&ends), "{ends} of 21 starts failed");
 }
 
 fn message(line: &Value) -> &str {

@@ -348,7 +348,7 @@ pub(crate) fn new_folder(what: &str) -> PathBuf {
 }
 
 /// The binary with RLIMIT_NOFILE set by the shell, which then becomes it: the pid stays.
-fn limited(nofile: u32) -> Command {
+pub(crate) fn limited(nofile: u32) -> Command {
     let mut command = Command::new("sh");
     command
         .arg("-c")
