@@ -8,6 +8,7 @@ use crate::net::DialError;
 use crate::refusal::Refusal;
 use crate::tunnel::{Ended, Meters, Relay};
 use std::collections::HashMap;
+use std::sync::atomic::{Ordering::Acquire, Ordering::Release, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What one worker counted since it started.
@@ -80,7 +81,10 @@ impl Counters {
         }
     }
 
+    /// The last to be counted of a tunnel: who reads it finds the tunnel's bytes, and its end by
+    /// party and route.
     pub(super) fn count_ended(&self, ended: Ended, relay: Relay) {
+        fence(Release);
         self.ended[ended as usize].add(1);
         let spliced = matches!(relay, Relay::Splice { .. });
         self.ended_by_relay[usize::from(spliced)].add(1);
@@ -111,8 +115,8 @@ pub struct Totals {
     pub accepted: u64,
     /// See [`Counters`].
     pub opened: u64,
-    /// Tunnels that ended, whatever the reason.
-    pub closed: u64,
+    /// Tunnels that ended, by reason ([`Ended::ALL`]).
+    pub ended: [u64; Ended::ALL.len()],
     /// Clients declined, without those that left.
     pub refused: u64,
     /// Clients that left before their hello was whole, or while their upstream was dialled.
@@ -130,10 +134,17 @@ pub struct Totals {
 impl Totals {
     /// Adds up.
     pub fn of<'a>(workers: impl IntoIterator<Item = &'a Counters>) -> Totals {
+        let workers: Vec<&Counters> = workers.into_iter().collect();
         let mut sum = Totals::default();
+        // Of all workers before `opened` of any: a tunnel may end at another one than it began.
+        for one in &workers {
+            for (sum, ended) in sum.ended.iter_mut().zip(&one.ended) {
+                *sum += ended.get();
+            }
+        }
+        // Pairs with `count_ended`: what is read from here on has all that belongs to those ends.
+        fence(Acquire);
         for one in workers {
-            // Before `opened`: so that no more seem to have ended than were opened.
-            sum.closed += total(&one.ended);
             sum.accepted += one.accepted.get();
             sum.opened += one.opened.get();
             let left = one.refused[LEFT].get();
@@ -149,7 +160,7 @@ impl Totals {
 
     /// Tunnels that stand. A tunnel that moves between workers may be missing for an instant.
     pub fn open(&self) -> u64 {
-        self.opened.saturating_sub(self.closed)
+        self.opened.saturating_sub(self.ended.iter().sum())
     }
 }
 

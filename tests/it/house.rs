@@ -74,7 +74,6 @@ const DOORS: &[(&str, &str)] = &[
     ("hyper_util", "admin"),
     ("nix", "net"),
     ("notify", "reload"),
-    ("prometheus", "telemetry"),
     ("proxy_header", "net"),
     ("ratatui", "cli"),
     ("rcgen", "pki"),

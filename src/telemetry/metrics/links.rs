@@ -1,11 +1,12 @@
 //! Who talks to whom, summed over workers.
 
-use super::directions;
-use super::families::{Families, Labels};
+use super::DIRECTIONS;
+use super::families::{Families, pair};
 use crate::telemetry::{Counters, Pair};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering::Acquire, fence};
 use std::time::Duration;
 
 /// The series by route, and by party and route.
@@ -15,20 +16,24 @@ pub(super) fn who_talks_to_whom(counters: &[Arc<Counters>], f: &mut Families) {
     for (pair, sum) in &pairs {
         routes.entry(&pair.route).or_default().add(sum);
     }
-    let of_route = routes
-        .iter()
-        .map(|(route, sum)| (vec![("route", *route)], sum));
-    links(f, "snihub_route", "by route", of_route.collect());
-    let of_pair = pairs.iter().map(|(pair, sum)| {
-        let party = pair.party.as_deref().unwrap_or_default();
-        (vec![("party", party), ("route", &*pair.route)], sum)
+    let of_route = routes.iter().map(|(route, sum)| {
+        let mut labels = String::new();
+        pair(&mut labels, "route", route);
+        (labels, *sum)
     });
-    links(
-        f,
-        "snihub_link",
-        "by the party that calls (empty: not known) and route",
-        of_pair.collect(),
-    );
+    links(f, "snihub_route", "by route", &of_route.collect::<Vec<_>>());
+    let of_pair = pairs.iter().map(|(who, sum)| {
+        let mut labels = String::new();
+        pair(
+            &mut labels,
+            "party",
+            who.party.as_deref().unwrap_or_default(),
+        );
+        pair(&mut labels, "route", &who.route);
+        (labels, *sum)
+    });
+    let by = "by the party that calls (empty: not known) and route";
+    links(f, "snihub_link", by, &of_pair.collect::<Vec<_>>());
 }
 
 /// The counts of one pair, over all workers.
@@ -122,10 +127,14 @@ impl LinkSum {
 /// The counts of all pairs over all workers, sorted by route and party.
 pub fn sums(counters: &[Arc<Counters>]) -> Vec<(Pair, LinkSum)> {
     let mut sums: BTreeMap<(Arc<str>, Option<Arc<str>>), LinkSum> = BTreeMap::new();
-    for link in counters.iter().flat_map(|one| one.links()) {
+    let links: Vec<_> = counters.iter().flat_map(|one| one.links()).collect();
+    // All of them before any of `opened`: a tunnel may end at another worker than it began.
+    let ended: Vec<u64> = links.iter().map(|link| link.ended.get()).collect();
+    fence(Acquire);
+    for (link, ended) in links.into_iter().zip(ended) {
         let Pair { party, route } = link.pair.clone();
         sums.entry((route, party)).or_default().add(&LinkSum {
-            ended: link.ended.get(),
+            ended,
             opened: link.opened.get(),
             refused: link.refused.get(),
             dial_failed: link.dial_failed.get(),
@@ -142,15 +151,12 @@ pub fn sums(counters: &[Arc<Counters>]) -> Vec<(Pair, LinkSum)> {
 }
 
 /// One family per count; a series exists once it is not 0.
-fn links(f: &mut Families, prefix: &str, by: &str, sums: Vec<(Labels<'_>, &LinkSum)>) {
+fn links(f: &mut Families, prefix: &str, by: &str, sums: &[(String, LinkSum)]) {
     let mut count = |name: &str, what: &str, of: fn(&LinkSum) -> u64| {
-        let values = sums.iter().map(|(labels, sum)| (labels.clone(), of(sum)));
+        let values = sums.iter().map(|(labels, sum)| (labels, of(sum)));
         let values = values.filter(|(_, n)| *n > 0);
-        f.counter(
-            &format!("{prefix}_{name}"),
-            &format!("{what}, {by}"),
-            values,
-        );
+        let (name, help) = (format!("{prefix}_{name}"), format!("{what}, {by}"));
+        f.prepared(&name, &help, "counter", values);
     };
     count("tunnels_opened_total", "Tunnels that stood", |sum| {
         sum.opened
@@ -165,25 +171,27 @@ fn links(f: &mut Families, prefix: &str, by: &str, sums: Vec<(Labels<'_>, &LinkS
         |sum| sum.dial_failed,
     );
     let bytes = sums.iter().flat_map(|(labels, sum)| {
-        directions(sum.client_to_upstream, sum.upstream_to_client).map(|(direction, n)| {
-            let mut labels = labels.clone();
-            labels.extend(direction);
-            (labels, n)
-        })
+        DIRECTIONS
+            .into_iter()
+            .zip([sum.client_to_upstream, sum.upstream_to_client])
+            .filter(|(_, n)| *n > 0)
+            .map(move |(direction, n)| {
+                let mut labels = labels.clone();
+                pair(&mut labels, "direction", direction);
+                (labels, n)
+            })
     });
-    f.counter(
-        &format!("{prefix}_bytes_total"),
-        &format!("Bytes passed on, {by}"),
-        bytes.filter(|(_, n)| *n > 0),
+    let (name, help) = (
+        format!("{prefix}_bytes_total"),
+        format!("Bytes passed on, {by}"),
     );
-    let open = sums
-        .iter()
-        .map(|(labels, sum)| (labels.clone(), sum.open() as f64));
-    f.gauge(
-        &format!("{prefix}_tunnels_open"),
-        &format!("Tunnels that stand, {by}"),
-        open,
+    f.prepared(&name, &help, "counter", bytes);
+    let open = sums.iter().map(|(labels, sum)| (labels, sum.open()));
+    let (name, help) = (
+        format!("{prefix}_tunnels_open"),
+        format!("Tunnels that stand, {by}"),
     );
+    f.prepared(&name, &help, "gauge", open);
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What [`prometheus::TextEncoder`] writes.
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+/// Prometheus' text exposition.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 /// What the counters do not know.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,13 @@ pub struct Vitals {
 
 /// The text of `/metrics`. `links`: who talks to whom, too.
 pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> String {
-    let page = Page { counters, vitals };
+    // Before what it is made of by party and route: who is counted there was counted here before.
+    let totals = Totals::of(counters.iter().map(AsRef::as_ref));
+    let page = Page {
+        counters,
+        totals,
+        vitals,
+    };
     let mut families = Families::default();
     page.sessions(&mut families);
     page.outcomes(&mut families);
@@ -65,7 +71,7 @@ pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> St
         links::who_talks_to_whom(counters, &mut families);
     }
     for (name, help, grows, value) in process::figures() {
-        families.add(name, help, grows, [(vec![], value)]);
+        families.add(name, help, grows, value);
     }
     let lost = lost_lines();
     let lost = lost.iter().map(|(log, n)| (vec![("log", *log)], *n));
@@ -80,6 +86,8 @@ pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> St
 /// All that is told.
 struct Page<'a> {
     counters: &'a [Arc<Counters>],
+    /// Read once, so that no two series disagree.
+    totals: Totals,
     vitals: Vitals,
 }
 
@@ -90,10 +98,6 @@ fn seconds(at: SystemTime) -> f64 {
 }
 
 impl Page<'_> {
-    fn totals(&self) -> Totals {
-        Totals::of(self.counters.iter().map(AsRef::as_ref))
-    }
-
     fn sum(&self, of: impl Fn(&Counters) -> &Counter) -> u64 {
         self.counters.iter().map(|one| of(one).get()).sum()
     }
@@ -120,7 +124,7 @@ impl Page<'_> {
     }
 
     fn sessions(&self, f: &mut Families) {
-        let (totals, v) = (self.totals(), &self.vitals);
+        let (totals, v) = (&self.totals, &self.vitals);
         for (name, help, n) in [
             ("sessions", "Connections of any state", v.sessions),
             (
@@ -190,7 +194,7 @@ impl Page<'_> {
         f.counter(
             "snihub_tunnels_ended_total",
             "Tunnels that ended, by reason",
-            self.by("reason", Ended::ALL.map(Ended::label), |c, n| &c.ended[n]),
+            labelled(Ended::ALL.map(Ended::label), self.totals.ended),
         );
         f.counter(
             "snihub_refused_total",
@@ -211,7 +215,7 @@ impl Page<'_> {
 
     /// What carries bytes, and why.
     fn relay(&self, f: &mut Families) {
-        let totals = self.totals();
+        let totals = &self.totals;
         let (there, back) = (totals.client_to_upstream, totals.upstream_to_client);
         let spliced = self.sum(|c| &c.tunnels.spliced);
         f.counter(
@@ -372,9 +376,18 @@ impl Page<'_> {
     }
 }
 
-fn directions(there: u64, back: u64) -> [(Labels<'static>, u64); 2] {
-    [
-        (vec![("direction", "client_to_upstream")], there),
-        (vec![("direction", "upstream_to_client")], back),
-    ]
+const DIRECTIONS: [&str; 2] = ["client_to_upstream", "upstream_to_client"];
+
+fn directions(there: u64, back: u64) -> impl Iterator<Item = (Labels<'static>, u64)> {
+    let values = DIRECTIONS.into_iter().zip([there, back]);
+    values.map(|(direction, n)| (vec![("direction", direction)], n))
+}
+
+/// One series for each reason.
+fn labelled<const N: usize>(
+    reasons: [&'static str; N],
+    counts: [u64; N],
+) -> impl Iterator<Item = (Labels<'static>, u64)> {
+    let values = reasons.into_iter().zip(counts);
+    values.map(|(reason, n)| (vec![("reason", reason)], n))
 }

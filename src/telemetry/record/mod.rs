@@ -317,20 +317,22 @@ impl Record {
         }
     }
 
+    /// By party and route first: see `Counters::count_ended`.
     fn count(&self, outcome: &Outcome) {
+        if let Some(link) = &self.link {
+            match (outcome, &self.tunnel) {
+                (Outcome::Ended(_), Some(_)) => link.ended.add(1),
+                (Outcome::Ended(_), None) => {}
+                (Outcome::Refused(refusal), _) => link.count_refused(refusal),
+                (Outcome::DialFailed(_), _) => link.count_dial_failed(),
+            }
+        }
         let counters = &self.ledger.counters;
         match (outcome, &self.tunnel) {
             (Outcome::Ended(ended), Some(tunnel)) => counters.count_ended(*ended, tunnel.relay()),
             (Outcome::Ended(_), None) => counters.aborted.add(1),
             (Outcome::Refused(refusal), _) => counters.count_refused(refusal),
             (Outcome::DialFailed(error), _) => counters.count_dial_failed(error),
-        }
-        let Some(link) = &self.link else { return };
-        match (outcome, &self.tunnel) {
-            (Outcome::Ended(_), Some(_)) => link.ended.add(1),
-            (Outcome::Ended(_), None) => {}
-            (Outcome::Refused(refusal), _) => link.count_refused(refusal),
-            (Outcome::DialFailed(_), _) => link.count_dial_failed(),
         }
     }
 
