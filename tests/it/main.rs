@@ -11,6 +11,7 @@ mod bounds;
 mod broken_files;
 mod clients;
 mod config_faults;
+mod dashboards;
 mod demo;
 mod doctor;
 mod explain;
