@@ -55,7 +55,7 @@ pub(super) struct Args {
     format: Format,
 }
 
-/// HOST:PORT, or [IPv6]:port.
+/// `HOST:PORT`, or `[IPv6]:PORT`.
 fn address(text: &str) -> Result<Target, String> {
     let wrong = || format!("{text:?} is not HOST:PORT");
     if let Ok(address) = text.parse::<std::net::SocketAddr>() {
