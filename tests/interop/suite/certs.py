@@ -19,9 +19,11 @@ class Authority:
         self.run("init", "--plain-key", "--domain", "fate.org")
 
     def issue(self, layout, *names, hub=None):
-        """Certificate and key for these names; with `hub`, the hub's name is among them."""
-        self.run("issue", layout, *names, *(["--cpp-clients", hub] if hub else []))
-        return self.pair(layout, names[0])
+        """Certificate and key for these names, made at the first call; with `hub`, the hub's name is among them."""
+        pair = self.pair(layout, names[0])
+        if not pair[0].exists():
+            self.run("issue", layout, *names, *(["--cpp-clients", hub] if hub else []))
+        return pair
 
     def pair(self, layout, name):
         return tuple(self.folder / "issued" / layout / name / file for file in FILES[layout])
