@@ -1,6 +1,7 @@
 //! Everything that clients can pile up has a bound, and at each bound the hub neither spins nor
 //! dies: what is over it waits or is declined, and what is under it is served.
 
+use crate::support::dir::TempDir;
 use crate::support::hello::Hello;
 use crate::support::hub::{Hub, Options, PATIENCE, limited};
 use crate::support::wire::{
