@@ -1,10 +1,10 @@
 //! The other end of the unix socket: for the commands that talk to a running hub.
 
 use super::query::encode;
+use crate::net::unix;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -39,9 +39,10 @@ pub enum ClientError {
     Unable(String),
     /// No answer in time.
     #[error(
-        "the hub behind {} has not answered within {} s: it is stopped or overloaded, see its log", .0.display(), PATIENCE.as_secs()
+        "the hub behind {} has not answered within {} s: it is stopped or overloaded, see its log",
+        .0.socket.display(), .0.within.as_secs_f64()
     )]
-    Silent(PathBuf),
+    Silent(Unanswered),
     /// No whole answer came.
     #[error("talking to the hub behind {}: {error}", .path.display())]
     Broken {
@@ -50,6 +51,15 @@ pub enum ClientError {
         /// What went wrong.
         error: io::Error,
     },
+}
+
+/// Who did not answer, and how long it had.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// The socket.
+    pub socket: PathBuf,
+    /// For each step of an exchange.
+    pub within: Duration,
 }
 
 /// What came back: also for a request that was understood and declined.
@@ -71,13 +81,28 @@ pub fn ask(
     path: &str,
     parameters: &[(&str, &str)],
 ) -> Result<Reply, ClientError> {
+    ask_within(socket, PATIENCE, method, path, parameters)
+}
+
+/// As [`ask`], for who cannot wait as long: each write and each read has `within`, more than zero.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn ask_within(
+    socket: &Path,
+    within: Duration,
+    method: &str,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Reply, ClientError> {
     let mut target = path.to_owned();
     for (n, (key, value)) in parameters.iter().enumerate() {
         let sign = if n == 0 { '?' } else { '&' };
         // Writing to a String does not fail.
         let _ = write!(target, "{sign}{key}={}", encode(value));
     }
-    let answer = exchange(socket, method, &target).map_err(|error| explain(socket, error))?;
+    let answer = exchange(socket, within, method, &target)
+        .map_err(|error| explain(socket, within, error))?;
     let broken = |what: &str| ClientError::Broken {
         path: socket.to_owned(),
         error: io::Error::new(ErrorKind::InvalidData, what),
@@ -97,10 +122,9 @@ pub fn ask(
     }
 }
 
-fn exchange(socket: &Path, method: &str, target: &str) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn exchange(socket: &Path, within: Duration, method: &str, target: &str) -> io::Result<Vec<u8>> {
+    let mut stream = unix::connect(socket, within)?;
+    stream.set_read_timeout(Some(within))?;
     let head =
         format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     // A hub that turns us away may have closed before it has read this: its answer still counts.
@@ -136,13 +160,16 @@ fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
     (body.len() == length).then_some((status, body))
 }
 
-fn explain(socket: &Path, error: io::Error) -> ClientError {
+fn explain(socket: &Path, within: Duration, error: io::Error) -> ClientError {
     let path = socket.to_owned();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NotRunning(path),
         ErrorKind::PermissionDenied => ClientError::NotPermitted(path),
         // A time limit of the socket (socket(7), SO_RCVTIMEO).
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(path),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(Unanswered {
+            socket: path,
+            within,
+        }),
         _ => ClientError::Broken { path, error },
     }
 }
@@ -153,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_hub_that_is_stopped_is_told_from_one_that_is_gone() {
-        let said = |kind: ErrorKind| explain(Path::new("/run/x"), kind.into()).to_string();
+        let said =
+            |kind: ErrorKind| explain(Path::new("/run/x"), PATIENCE, kind.into()).to_string();
         assert!(said(ErrorKind::WouldBlock).contains("has not answered within 45 s"));
         assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
         assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));

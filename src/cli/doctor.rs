@@ -7,9 +7,10 @@ use super::party::{Star, Stop};
 use super::pki::layouts;
 use super::{Format, hub};
 use crate::admin::client::ClientError;
+use crate::config;
 use crate::party::doctor::{
     Doctor, Finding, Heard, HubSide, MOST_SETTINGS_BYTES, PartySide, Report, Severity, Unheard,
-    hub_target,
+    hub_target, written_door,
 };
 use crate::party::{LAYOUTS, Party, PartyError, Routes};
 use crate::pki::{Folder, Layout};
@@ -147,14 +148,19 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     let routes = Routes::read(&args.star.sources())?;
     let folder = args.star.folder();
     let ours = folder.as_ref().and_then(authority);
-    let heard = heard(&args.star)?;
-    let via = match (&args.via, &heard) {
+    let heard = heard(&args.star, args.timeout)?;
+    let door = match &heard {
+        Ok(heard) => heard.door(),
+        Err(Unheard::NotRunning(_)) => None,
+        // Whatever keeps it from saying where: it should be where the file says.
+        Err(Unheard::Hangs(_) | Unheard::Silent(_)) => config::load(&args.star.sources())
+            .loaded
+            .and_then(|loaded| written_door(&loaded.settings)),
+    };
+    let via = match (&args.via, door) {
         (Some(text), _) => Some(hub_target(text)?),
-        (None, Ok(heard)) => heard
-            .door()
-            .map(|door| hub_target(&door.to_string()))
-            .transpose()?,
-        (None, Err(_)) => None,
+        (None, Some(door)) => Some(hub_target(&door.to_string())?),
+        (None, None) => None,
     };
     let side = HubSide {
         routes: &routes,
@@ -198,16 +204,17 @@ async fn together<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
     running.into_iter().filter_map(|(_, done)| done).collect()
 }
 
-fn heard(star: &Star) -> Result<Result<Heard, Unheard>, Stop> {
+fn heard(star: &Star, patience: Duration) -> Result<Result<Heard, Unheard>, Stop> {
     let Some(socket) = star.socket()? else {
         return Ok(Err(Unheard::Silent(
             "hub.yaml says `admin: off`".to_owned(),
         )));
     };
-    Ok(Heard::ask(&socket).map_err(|error| match error {
+    Ok(Heard::ask(&socket, patience).map_err(|error| match error {
         ClientError::NotRunning(_) => {
             Unheard::NotRunning(format!("no hub runs behind {}", socket.display()))
         }
+        ClientError::Silent(_) => Unheard::Hangs(error.to_string()),
         error => Unheard::Silent(error.to_string()),
     }))
 }

@@ -6,8 +6,9 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -28,6 +29,19 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// Connects to who listens at `path`, and waits `within`, more than zero, where too many wait to be
+/// accepted already; so long a write may wait afterwards, too.
+///
+/// # Errors
+/// [`ErrorKind::WouldBlock`]: nobody accepts (unix_stream_connect of net/unix/af_unix.c waits for as
+/// long as SO_SNDTIMEO says, without it for ever). Else what the kernel says.
+pub fn connect(path: &Path, within: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_write_timeout(Some(within))?;
+    socket.connect(&SockAddr::unix(path)?)?;
     Ok(OwnedFd::from(socket).into())
 }
 
@@ -63,7 +77,6 @@ fn clear(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
-    use std::os::unix::net::UnixStream;
     use std::path::PathBuf;
 
     struct Folder(PathBuf);
@@ -125,6 +138,8 @@ mod tests {
         let queue: Vec<_> = (0..=BACKLOG).map(|_| waiting().unwrap()).collect();
         assert_eq!(waiting().unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(refused(&path), ErrorKind::AddrInUse);
+        let error = connect(&path, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
         drop(queue);
     }
 

@@ -1,13 +1,14 @@
 //! What the hub that runs here says: its doors, its routes, and its records of late.
 
 use super::finding::Finding;
-use crate::admin::client::{ClientError, ask};
+use crate::admin::client::{ClientError, ask_within};
+use crate::config::{ProxyProtocol, Settings};
 use crate::party::{Party, Routes};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Refusals that are looked at, the latest.
 const LATEST: &str = "1000";
@@ -36,12 +37,12 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Asks the hub behind its socket.
+    /// Asks the hub behind its socket; `patience`: for each step of an exchange.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn ask(socket: &Path) -> Result<Heard, ClientError> {
-        let get = |path, parameters: &[_]| ask(socket, "GET", path, parameters);
+    pub fn ask(socket: &Path, patience: Duration) -> Result<Heard, ClientError> {
+        let get = |path, parameters: &[_]| ask_within(socket, patience, "GET", path, parameters);
         Ok(Heard {
             status: get("/api/status", &[])?.body,
             config: get("/api/config", &[])?.body,
@@ -60,13 +61,7 @@ impl Heard {
             .collect();
         let mut doors = self.status["listen"].as_array()?.iter();
         let door = doors.find(|door| !proxied.contains(door) && proxied.len() < listens.len())?;
-        let mut door: SocketAddr = door.as_str()?.parse().ok()?;
-        door.set_ip(match door.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        });
-        Some(door)
+        door.as_str()?.parse().ok().map(from_here)
     }
 
     /// Of the hub itself.
@@ -208,6 +203,24 @@ impl Heard {
         })
         .collect()
     }
+}
+
+/// Where a hub that does not say takes clients that send no PROXY header, from this machine.
+pub fn written_door(settings: &Settings) -> Option<SocketAddr> {
+    let mut listens = settings.listen.iter();
+    let door = listens
+        .find(|one| one.proxy_protocol == ProxyProtocol::Off && one.address.port() != 0)?
+        .address;
+    Some(from_here(door))
+}
+
+fn from_here(mut door: SocketAddr) -> SocketAddr {
+    door.set_ip(match door.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    });
+    door
 }
 
 /// What to do about a reason, where the hub's own words do not say.

@@ -17,6 +17,8 @@ use std::collections::HashSet;
 pub enum Unheard {
     /// None runs.
     NotRunning(String),
+    /// One runs, and does not answer in time.
+    Hangs(String),
     /// One may run, and does not say.
     Silent(String),
 }
@@ -87,6 +89,18 @@ impl HubSide<'_> {
                 Finding::error("hub.running", text.clone())
                     .why("no party reaches another")
                     .fix("`systemctl start snihub.socket snihub.service`, or `snihub run`; if it will not: `snihub check`"),
+            ),
+            Err(Unheard::Hangs(text)) => findings.push(
+                Finding::error("hub.running", text.clone())
+                    .why(
+                        "as long as it hangs no party reaches another, and standing tunnels carry \
+                         nothing",
+                    )
+                    .fix(
+                        "`journalctl -u snihub` for its last words; `systemctl status snihub` says \
+                         whether it is stopped; `systemctl restart snihub` ends the tunnels, which \
+                         parties open again",
+                    ),
             ),
             Err(Unheard::NotRunning(text) | Unheard::Silent(text)) => findings.push(
                 Finding::note("hub.running", format!("its records are not looked at: {text}")),

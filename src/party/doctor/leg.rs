@@ -101,6 +101,9 @@ pub(super) fn not_connected(leg: &Leg<'_>, error: &DialError) -> Finding {
         (Way::Hub, "resolve") => finding
             .why("without the hub's address nothing of the star is reached from here")
             .fix(format!("the line of `hosts` in the party's bundle belongs into /etc/hosts here: HUB_ADDRESS {target}")),
+        (Way::Hub, _) if leg.at_hub => finding
+            .why("who comes by this door reaches no party")
+            .fix("if the hub listens elsewhere, say so: --via HOST:PORT; else `systemctl status snihub`"),
         (Way::Hub, _) => finding
             .why("without the hub no other party is reached from here")
             .fix(format!("let this machine out to {target}, and look at the hub: `snihub status` there")),
@@ -242,6 +245,14 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
         )
         .why("that is what a plain Pulsar port does, and anything else that speaks no TLS")
         .fix(match leg.at_hub {
+            true if leg
+                .direct
+                .is_some_and(|direct| matches!(direct.tls, Some(Ok(_)))) =>
+            {
+                "directly it speaks TLS: the hub itself hangs, or another one answers there; \
+                 `snihub status`"
+                    .to_owned()
+            }
             true => "see what answers directly, above".to_owned(),
             false => format!("on the hub's machine, `snihub doctor {id}` says what answers there"),
         }),

@@ -18,7 +18,7 @@ mod properties;
 mod settings;
 
 pub use finding::{Finding, Report, Section, Severity};
-pub use hub::Heard;
+pub use hub::{Heard, written_door};
 pub use hub_side::{HubSide, Unheard};
 pub use party_side::PartySide;
 pub use properties::MOST_BYTES as MOST_SETTINGS_BYTES;

@@ -2,6 +2,7 @@
 
 use super::rig::{Rig, hub, table};
 use crate::support::hub::{Hub, Options};
+use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -212,6 +213,36 @@ fn no_hub_at_all() {
         "systemctl start",
     );
     assert_eq!(said.found("directly")[0], "ok tcp");
+}
+
+#[test]
+fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let settings = format!("listen: [\"{}\"]\n", hub.addr());
+    let settings = rig.ca.dir.write("hub.yaml", settings);
+    hub.signal(Signal::STOP);
+    let asked = [
+        "9998",
+        "--timeout",
+        "2",
+        "--config",
+        settings.to_str().unwrap(),
+    ];
+    let said = rig.doctor(&hub, &asked);
+    hub.signal(Signal::CONT);
+    said.error(
+        "on this machine",
+        "hub.running",
+        "has not answered within 2 s",
+        "journalctl",
+    );
+    said.error(
+        "through the hub",
+        "hub.no_answer",
+        "no answer to the hello in time",
+        "the hub itself hangs",
+    );
 }
 
 #[test]
