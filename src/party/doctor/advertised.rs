@@ -5,7 +5,8 @@ use super::leg::Leg;
 use crate::probe::Pulsar;
 use std::net::IpAddr;
 
-pub(super) fn judge(leg: &Leg<'_>, pulsar: &Pulsar) -> Finding {
+/// `names`: those of its certificate.
+pub(super) fn judge(leg: &Leg<'_>, pulsar: &Pulsar, names: &[String]) -> Finding {
     let own = &leg.party.name;
     let url = match &pulsar.advertised {
         Ok(advertised) => advertised.tls.as_deref().unwrap_or_default(),
@@ -34,12 +35,25 @@ pub(super) fn judge(leg: &Leg<'_>, pulsar: &Pulsar) -> Finding {
             .why("callers ask the hub for that next: an address is no server name (RFC 6066)")
             .fix(line);
     }
+    // A wildcard says nothing of whose a name is.
+    let listed = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(host));
+    if listed(leg.others) && !listed(names) {
+        return wrong
+            .why("callers ask the hub for that name next, and it leads them to the other party")
+            .fix(line);
+    }
     match leg.routed.map(|routed| routed.takes(host)) {
+        Some(true) if !carries(names, host) => wrong
+            .why(
+                "callers ask the hub for that name next, and refuse a certificate that does not carry \
+                 it",
+            )
+            .fix(format!("{line}; or {host} into the certificate, too")),
         Some(true) => Finding::note(
             "pulsar.advertised",
-            format!("advertises {url}, which has a route"),
+            format!("advertises {url}, which has a route, and which its certificate carries"),
         )
-        .why("callers ask the hub for that name next: the certificate has to carry it, too"),
+        .why("callers ask the hub for that name next"),
         Some(false) => wrong
             .why("callers ask the hub for that name next, and no route takes it")
             .fix(line),
@@ -52,6 +66,17 @@ pub(super) fn judge(leg: &Leg<'_>, pulsar: &Pulsar) -> Finding {
         )
         .fix(line),
     }
+}
+
+/// Whether a certificate with these names is one for `host` (RFC 6125 section 6.4.3).
+fn carries(names: &[String], host: &str) -> bool {
+    let is = |name: &String| match name.strip_prefix("*.") {
+        None => name.eq_ignore_ascii_case(host),
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+    };
+    names.iter().any(is)
 }
 
 /// The host of `pulsar+ssl://HOST:PORT`.

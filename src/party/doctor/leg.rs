@@ -57,7 +57,7 @@ pub(super) fn judge(leg: &Leg<'_>, answer: &Answer) -> Vec<Finding> {
         None => {}
     }
     match &answer.pulsar {
-        Some(Ok(pulsar)) => findings.extend(connect(leg, pulsar)),
+        Some(Ok(pulsar)) => findings.extend(connect(leg, pulsar, names(answer))),
         Some(Err(why)) => {
             let client = answer.tls.as_ref().and_then(|tls| tls.as_ref().ok());
             findings.extend(no_pulsar(leg, why, client.map(|tls| tls.client)));
@@ -65,6 +65,13 @@ pub(super) fn judge(leg: &Leg<'_>, answer: &Answer) -> Vec<Finding> {
         None => {}
     }
     findings
+}
+
+/// Of the certificate that was shown.
+fn names(answer: &Answer) -> &[String] {
+    let tls = answer.tls.as_ref().and_then(|tls| tls.as_ref().ok());
+    let own = tls.and_then(|tls| tls.certificate.as_ref().ok());
+    own.map(|own| own.names.as_slice()).unwrap_or_default()
 }
 
 fn connected(leg: &Leg<'_>, tcp: &Tcp) -> Finding {
@@ -294,7 +301,7 @@ fn unreached(leg: &Leg<'_>) -> Finding {
     })
 }
 
-fn connect(leg: &Leg<'_>, pulsar: &Pulsar) -> Vec<Finding> {
+fn connect(leg: &Leg<'_>, pulsar: &Pulsar, names: &[String]) -> Vec<Finding> {
     let round = match pulsar.round_trip {
         Some(time) => format!("round trip {}", ms(time)),
         None => "no answer to PING".to_owned(),
@@ -316,7 +323,7 @@ fn connect(leg: &Leg<'_>, pulsar: &Pulsar) -> Vec<Finding> {
         ),
     )];
     if leg.direct.is_none() {
-        findings.push(super::advertised::judge(leg, pulsar));
+        findings.push(super::advertised::judge(leg, pulsar, names));
     }
     findings
 }

@@ -248,15 +248,27 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
 #[test]
 fn a_broker_that_advertises_another_name() {
     let rig = Rig::new();
-    for (advertised, has_route) in [
-        ("10.0.0.1", false),
-        ("broker-0.pulsar", false),
-        ("b.fate.org", true),
+    let (alone, both) = (
+        &["9998.fate.org"][..],
+        &["9998.fate.org", "b.9998.fate.org"][..],
+    );
+    for (advertised, certified, well) in [
+        ("10.0.0.1", alone, false),
+        ("broker-0.pulsar", alone, false),
+        // Another party's.
+        ("b.fate.org", alone, false),
+        // One of several brokers of the party, with a certificate of one.
+        ("b.9998.fate.org", alone, false),
+        ("b.9998.fate.org", both, true),
     ] {
-        let broker = rig.broker(&rig.identity(&["9998.fate.org"]), advertised);
-        let hub = hub(&[("9998.fate.org", broker), ("b.fate.org", broker)]);
+        let broker = rig.broker(&rig.identity(certified), advertised);
+        let hub = hub(&[
+            ("9998.fate.org", broker),
+            ("b.fate.org", broker),
+            ("*.9998.fate.org", broker),
+        ]);
         let said = rig.doctor(&hub, &["9998"]);
-        match has_route {
+        match well {
             true => assert_eq!(
                 said.finding("directly", "pulsar.advertised")["severity"],
                 "note"
