@@ -227,7 +227,7 @@ async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
     };
     let settings = args.broker_conf.as_deref().zip(text.as_deref());
     let layout = args.layout.unwrap_or(Layout::Pulsar);
-    let side = PartySide::new(hub_target(via)?, layout, settings)?;
+    let side = PartySide::new(hub_target(via)?, layout, settings);
     let folder = args.star.folder();
     let ours = folder.as_ref().and_then(authority);
     let doctor = args.doctor(ours.or_else(|| side.trust()))?;

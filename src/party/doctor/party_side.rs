@@ -5,7 +5,7 @@ use super::finding::{Finding, Report, Section, ms};
 use super::leg::{Leg, Way, judge};
 use super::settings::{Own, Settings};
 use crate::net::Target;
-use crate::party::{Party, PartyError};
+use crate::party::Party;
 use crate::pki::Layout;
 use crate::probe::{Answer, Trust};
 use std::path::Path;
@@ -21,15 +21,8 @@ pub struct PartySide<'p> {
 }
 
 impl<'p> PartySide<'p> {
-    /// `settings`: the broker's file and its text.
-    ///
-    /// # Errors
-    /// [`PartyError`] where its name is none.
-    pub fn new(
-        hub: Target,
-        layout: Layout,
-        settings: Option<(&'p Path, &str)>,
-    ) -> Result<PartySide<'p>, PartyError> {
+    /// `settings`: the broker's file and its text. What its name should be and is not, is a finding.
+    pub fn new(hub: Target, layout: Layout, settings: Option<(&'p Path, &str)>) -> PartySide<'p> {
         let settings = settings.map(|(file, text)| (file, Settings::parse(file, text)));
         let own = settings
             .as_ref()
@@ -38,15 +31,14 @@ impl<'p> PartySide<'p> {
         let party = own
             .name
             .as_deref()
-            .map(|name| Party::new(name, None))
-            .transpose()?;
-        Ok(PartySide {
+            .and_then(|name| Party::new(name, None).ok());
+        PartySide {
             hub,
             layout,
             settings,
             own,
             party,
-        })
+        }
     }
 
     /// The domain of the party here: other parties go by their number in it.

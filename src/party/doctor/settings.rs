@@ -1,15 +1,21 @@
 //! A broker's own settings: what makes it go past the hub, or a correct hub look broken.
 
 use super::finding::Finding;
-use super::properties::Properties;
+use super::properties::{MOST_BYTES, Properties};
 use crate::party::Party;
 use crate::pki::{Certificate, DUE_DAYS, Moment};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
 /// What Pulsar has where nobody set it (broker.conf of 2.10 to 4.0).
 const REPLICATOR_PREFIX: &str = "pulsar.repl";
+
+const ADDRESS: &str = "advertisedAddress";
+
+/// Several addresses, each by a name: before [`ADDRESS`].
+const LISTENERS: &str = "advertisedListeners";
 
 /// What the file says of the party: `advertisedAddress`, and where its TLS port is.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +42,13 @@ impl<'s> Settings<'s> {
     /// What it says of its party.
     pub(super) fn own(&self) -> Own {
         let get = |key| self.0.get(key);
-        let name = get("advertisedAddress").filter(|name| is_name(name));
+        let name = self
+            .told()
+            .map(|(_, name)| name)
+            .filter(|name| is_name(name));
         let bound = get("bindAddress").filter(|bound| *bound != "0.0.0.0" && *bound != "::");
-        let port = get("brokerServicePortTls");
-        let read = |key| get(key).and_then(|path| fs::read(path).ok());
+        let port = get("brokerServicePortTls").filter(|port| is_port(port));
+        let read = |key| get(key).and_then(|path| named_file(path).ok());
         Own {
             name: name.map(str::to_ascii_lowercase),
             listens: port.map(|port| format!("{}:{port}", bound.unwrap_or("127.0.0.1"))),
@@ -94,48 +103,71 @@ impl<'s> Settings<'s> {
 
     fn listener(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let key = "brokerServicePortTls";
-        if self.0.get(key).is_none() {
-            findings.push(
+        let (key, line) = ("brokerServicePortTls", "brokerServicePortTls=6651");
+        findings.extend(match self.0.get(key) {
+            Some(port) => self.no_port("settings.no_tls", key, port, line),
+            None => Some(
                 Finding::error("settings.no_tls", self.0.at(key))
                     .why("nobody can call this broker with TLS, and the hub passes nothing else")
-                    .fix("brokerServicePortTls=6651"),
-            );
-        }
-        let key = "webServicePortTls";
-        if self.0.get(key).is_none() && self.is("brokerClientTlsEnabled", "true") {
-            findings.push(
+                    .fix(line),
+            ),
+        });
+        let (key, line) = ("webServicePortTls", "webServicePortTls=8081");
+        findings.extend(match self.0.get(key) {
+            Some(port) => self.no_port("settings.web", key, port, line),
+            None => self.is("brokerClientTlsEnabled", "true").then(|| {
                 Finding::error("settings.web", self.0.at(key))
                     .why("with brokerClientTlsEnabled the broker's own admin client asks that address")
-                    .fix("webServicePortTls=8081"),
-            );
-        }
+                    .fix(line)
+            }),
+        });
         findings
     }
 
+    /// A port that nobody could be told.
+    fn no_port(&self, check: &'static str, key: &str, value: &str, line: &str) -> Option<Finding> {
+        (!is_port(value)).then(|| {
+            Finding::error(check, self.0.at(key))
+                .why("that is no port that anybody can be told: 1 to 65535 are")
+                .fix(line)
+        })
+    }
+
+    /// The host that callers are told to ask for next, and by which key: as getInternalListener of
+    /// Pulsar 2.10 to 4.0 (ServiceConfigurationUtils) has it.
+    fn told(&self) -> Option<(&'static str, &str)> {
+        let listeners = self.0.get(LISTENERS);
+        let listed = listeners.and_then(|all| tls_host(all, self.0.get("internalListenerName")));
+        let address = || self.0.get(ADDRESS).map(|host| (ADDRESS, host));
+        listed.map(|host| (LISTENERS, host)).or_else(address)
+    }
+
+    /// `party`: whose name that is; none where it is no name.
     fn advertised(&self, party: Option<&Party>) -> Option<Finding> {
-        let key = "advertisedAddress";
-        let name = party.map_or("PARTY.DOMAIN", |party| &party.name);
-        let line = format!("advertisedAddress={name}");
-        match (self.0.get(key), party) {
-            (Some(own), Some(party)) if own.eq_ignore_ascii_case(&party.name) => None,
-            (Some(own), None) if is_name(own) => None,
-            (Some(own), Some(_)) if is_name(own) => Some(
-                Finding::warning("settings.advertised", self.0.at(key))
-                    .why(format!(
-                        "callers ask the hub for {own} next: it needs a route of its own"
-                    ))
-                    .fix(line),
-            ),
-            _ => Some(
-                Finding::error("settings.advertised", self.0.at(key))
-                    .why(
-                        "callers ask the hub for that name next; without it the broker takes its \
-                         machine's, and an address is no server name",
-                    )
-                    .fix(line),
-            ),
+        if party.is_some() {
+            return None;
         }
+        let (key, host) = match self.told() {
+            Some((key, host)) => (key, host),
+            None => (ADDRESS, ""),
+        };
+        let finding = Finding::error("settings.advertised", self.0.at(key));
+        // What could be a name, were it not for a character of it.
+        let finding = match host.contains('.') && host.parse::<IpAddr>().is_err() {
+            true => finding.why(
+                "callers ask the hub for that next, and it is no name that a certificate may have",
+            ),
+            false => finding.why(
+                "callers ask the hub for that name next; without it the broker takes its machine's, and \
+                 an address is no server name (RFC 6066)",
+            ),
+        };
+        Some(finding.fix(match key {
+            ADDRESS => "advertisedAddress=PARTY.DOMAIN",
+            _ => {
+                "advertisedListeners=hub:pulsar://PARTY.DOMAIN:6650,hub:pulsar+ssl://PARTY.DOMAIN:6651"
+            }
+        }))
     }
 
     fn checks(&self) -> Vec<Finding> {
@@ -179,7 +211,7 @@ impl<'s> Settings<'s> {
         let mut findings = Vec::new();
         let mut read = |key: &'static str| {
             let path = self.0.get(key)?;
-            match fs::read(path) {
+            match named_file(path) {
                 Ok(bytes) => Some(bytes),
                 Err(error) => {
                     findings.push(
@@ -251,6 +283,50 @@ impl<'s> Settings<'s> {
     }
 }
 
+/// The host of a listener with TLS (`NAME:pulsar+ssl://HOST:PORT`, separated by commas): that of the
+/// internal name, which is the first one's if nobody says, else of any.
+fn tls_host<'t>(listeners: &'t str, internal: Option<&str>) -> Option<&'t str> {
+    let all = || {
+        let each = listeners.split(',').filter_map(|one| one.split_once(':'));
+        each.map(|(name, url)| (name.trim(), url.trim()))
+    };
+    let host = |(_, url): (&str, &'t str)| {
+        let (scheme, authority) = url.split_once("://")?;
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        scheme.eq_ignore_ascii_case("pulsar+ssl").then_some(host)
+    };
+    let internal = internal.or_else(|| all().next().map(|(name, _)| name))?;
+    let mut own = all().filter(|(name, _)| *name == internal);
+    own.find_map(host).or_else(|| all().find_map(host))
+}
+
+/// The full name of a party, as callers can ask for it.
 fn is_name(text: &str) -> bool {
-    text.parse::<IpAddr>().is_err() && text.contains('.')
+    text.parse::<IpAddr>().is_err()
+        && text.contains('.')
+        && !text.contains('*')
+        && Party::new(text, None).is_ok()
+}
+
+/// A port as the file has it: Java reads a decimal number, and 0 is any that is free.
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// A file that the settings name, which may be anything: a regular one, and a bounded length of it.
+fn named_file(path: &str) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: the opening of a FIFO waits for who writes (fifo(7)).
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST_BYTES {
+        true => Err(io::Error::other(format!("more than {MOST_BYTES} bytes"))),
+        false => Ok(bytes),
+    }
 }

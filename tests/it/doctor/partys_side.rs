@@ -116,6 +116,99 @@ fn settings_that_go_past_the_hub_are_told_with_their_lines() {
 }
 
 #[test]
+fn values_that_are_none_are_findings_and_stop_nothing() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| settings);
+    let written = rig.ca.read("standalone.conf");
+    for (line, check, fix) in [
+        (
+            "advertisedAddress=*.fate.org",
+            "settings.advertised",
+            "advertisedAddress=",
+        ),
+        (
+            "advertisedAddress=a_x!.fate..org",
+            "settings.advertised",
+            "advertisedAddress=",
+        ),
+        ("brokerServicePortTls=abc", "settings.no_tls", "=6651"),
+        ("brokerServicePortTls=0", "settings.no_tls", "=6651"),
+        ("webServicePortTls=65536", "settings.web", "=8081"),
+    ] {
+        // The last line of a key counts.
+        rig.ca
+            .dir
+            .write("other.conf", format!("{written}\n{line}\n"));
+        let said = rig.run(&[
+            "10000.fate.org",
+            "--via",
+            &via,
+            "--broker-conf",
+            "other.conf",
+        ]);
+        said.error("settings", check, line, fix);
+    }
+}
+
+#[test]
+fn advertised_listeners_are_known() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| settings);
+    let written = rig.ca.read("standalone.conf");
+    let says = |address: &str, listeners: &str| {
+        let lines = format!("advertisedAddress={address}\nadvertisedListeners={listeners}\n");
+        rig.ca
+            .dir
+            .write("other.conf", format!("{written}\n{lines}"));
+        rig.run(&[
+            "10000.fate.org",
+            "--via",
+            &via,
+            "--broker-conf",
+            "other.conf",
+        ])
+    };
+    let plain = "a:pulsar://10.0.0.1:6650";
+    let good = format!("{plain},a:pulsar+ssl://9998.fate.org:6651");
+    let said = says("", &good);
+    assert_eq!(said.found("settings"), ["ok settings"]);
+    said.finding("through the hub", "hub.here");
+    // They count before the address, and any of them with TLS before none.
+    for (address, listeners) in [
+        ("10.0.0.1", &*good),
+        (
+            "10.0.0.1",
+            "a:pulsar://h:6650, b:PULSAR+SSL://9998.fate.org:6651",
+        ),
+        ("9998.fate.org", plain),
+    ] {
+        let said = says(address, listeners);
+        assert_eq!(said.found("settings"), ["ok settings"], "{listeners}");
+    }
+    let own = format!("b:pulsar+ssl://9998.fate.org:6651,{plain},a:pulsar+ssl://10.0.0.1:6651");
+    assert_eq!(says("", &own).found("settings"), ["ok settings"]);
+    let said = says("9998.fate.org", &format!("{own}\ninternalListenerName=a"));
+    said.error(
+        "settings",
+        "settings.advertised",
+        "advertisedListeners=b:",
+        "pulsar+ssl://PARTY.DOMAIN:6651",
+    );
+}
+
+#[test]
+fn what_the_file_names_is_read_if_it_is_a_file_and_bounded() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| {
+        format!("{settings}\ntlsCertificateFilePath=/dev/zero\ntlsKeyFilePath=fifo\n")
+    });
+    rustix::fs::mkfifoat(rustix::fs::CWD, rig.ca.path("fifo"), rustix::fs::Mode::RUSR).unwrap();
+    let said = rig.run(&["--via", &via, "--broker-conf", "standalone.conf"]);
+    let found = said.found("settings");
+    assert_eq!(found, ["note settings.file", "note settings.file"]);
+}
+
+#[test]
 fn an_empty_file_has_every_fault() {
     let rig = Rig::new();
     let (_hub, via) = with_broker(&rig, |_| String::new());
