@@ -9,8 +9,8 @@ use super::{Format, hub};
 use crate::admin::client::ClientError;
 use crate::config;
 use crate::party::doctor::{
-    Doctor, Finding, Heard, HubSide, MOST_SETTINGS_BYTES, PartySide, Report, Severity, Unheard,
-    hub_target, written_door,
+    Doctor, Finding, Heard, HubSide, Issued, MOST_SETTINGS_BYTES, PartySide, Report, Severity,
+    Unheard, hub_target, written_door,
 };
 use crate::party::{LAYOUTS, Party, PartyError, Routes};
 use crate::pki::{Folder, Layout};
@@ -164,7 +164,7 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     };
     let side = HubSide {
         routes: &routes,
-        folder: folder.as_ref(),
+        issued: folder.as_ref().map(Issued::of),
         heard,
         via,
         named: args.via.is_some(),
@@ -261,7 +261,7 @@ pub(super) fn health(
 ) -> Result<Vec<(String, Finding)>, io::Error> {
     let side = HubSide {
         routes,
-        folder,
+        issued: folder.map(Issued::of),
         heard: Err(Unheard::Silent("not asked".to_owned())),
         via: None,
         named: false,

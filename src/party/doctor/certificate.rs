@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::leg::Leg;
-use crate::pki::{Certificate, DUE_DAYS, Moment};
+use crate::pki::{Certificate, DUE_DAYS, Moment, Reason};
 use crate::probe::{Fault, Tls};
 
 /// One finding where all is well, else one for each fault.
@@ -13,6 +13,9 @@ pub(super) fn judge(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
         .iter()
         .map(|fault| of(leg, fault, tls.certificate.as_ref().ok(), now))
         .collect();
+    if let Some(since) = leg.issued.and_then(|issued| issued.revoked(&tls.der)) {
+        findings.push(revoked(leg, since));
+    }
     if let Ok(own) = &tls.certificate
         && findings.is_empty()
     {
@@ -40,6 +43,20 @@ fn well(leg: &Leg<'_>, own: &Certificate, now: Moment) -> Finding {
             ))
             .fix(renew(leg)),
     }
+}
+
+fn revoked(leg: &Leg<'_>, (since, reason): (Moment, Reason)) -> Finding {
+    let (name, layout) = (&leg.party.name, leg.layout.spec().name);
+    let seen = format!("its certificate was revoked on {since} ({})", reason.name());
+    Finding::error("certificate.revoked", seen)
+        .why(
+            "whoever reads the revocation list refuses it, and who has its key can still pass for this \
+             party with the rest",
+        )
+        .fix(format!(
+            "`snihub pki issue {layout} {name}` if there is no newer one, and its files to the party's \
+             machine"
+        ))
 }
 
 fn renew(leg: &Leg<'_>) -> String {

@@ -3,10 +3,11 @@
 use super::Doctor;
 use super::finding::{Finding, Report, Section, Severity};
 use super::hub::Heard;
+use super::issued::{Issued, lacking};
 use super::leg::{Leg, Routed, Way, judge};
 use crate::net::{Host, Target};
-use crate::party::{LAYOUTS, Party, Routes};
-use crate::pki::{Folder, Layout, Standing};
+use crate::party::{Party, Routes};
+use crate::pki::Layout;
 use crate::refusal::Refusal;
 use crate::route::TargetTemplate;
 use crate::tls::ServerName;
@@ -28,8 +29,8 @@ pub enum Unheard {
 pub struct HubSide<'h> {
     /// sni.yaml.
     pub routes: &'h Routes,
-    /// The authority, if it is here.
-    pub folder: Option<&'h Folder>,
+    /// What the authority has issued, if it is here.
+    pub issued: Option<Issued<'h>>,
     /// What the hub said.
     pub heard: Result<Heard, Unheard>,
     /// Where the hub is asked as a party asks it: the one that is named, else its first door.
@@ -50,7 +51,7 @@ impl HubSide<'_> {
     /// Every party that has an entry of its own and a target, in file order.
     pub fn parties(&self) -> Vec<Party> {
         let (mut parties, mut seen) = (Vec::new(), HashSet::new());
-        let domain = self.folder.and_then(Folder::domain);
+        let domain = self.issued.as_ref().and_then(Issued::domain);
         for row in self
             .routes
             .rows()
@@ -129,7 +130,7 @@ impl HubSide<'_> {
         let mut findings = configuration;
         if let Some(target) = &target {
             let leg = self.leg(doctor, party, others, (Way::Direct, target));
-            let answer = doctor.ask(party, target, self.layout_of(party), true).await;
+            let answer = doctor.ask(party, target, leg.layout, true).await;
             findings.extend(answer.iter().flat_map(|answer| judge(&leg, answer)));
         }
         let worst = findings.iter().map(|finding| finding.severity).max()?;
@@ -155,6 +156,8 @@ impl HubSide<'_> {
             others,
             routed: Some(self.routes),
             at_hub: true,
+            layout: self.layout_of(party),
+            issued: self.issued.as_ref(),
             trusted: doctor.trust.is_some(),
         }
     }
@@ -165,7 +168,15 @@ impl HubSide<'_> {
         let port = port.unwrap_or_else(|| self.routes.inbound_port());
         let (mut configuration, target) = self.configuration(party, port);
         let layout = self.layout_of(party);
-        configuration.extend(self.issued(party));
+        if self
+            .issued
+            .as_ref()
+            .is_some_and(|issued| !issued.stands(party))
+        {
+            let route = target.as_ref().map(Target::to_string);
+            let route = route.as_deref().unwrap_or("HOST:6651");
+            configuration.push(lacking(party, route, layout));
+        }
         let mut sections = vec![Section::new("configuration", configuration)];
         let mut direct = None;
         if let Some(target) = &target {
@@ -269,36 +280,8 @@ impl HubSide<'_> {
         (findings, Some(target))
     }
 
-    /// What our authority says of its certificate.
-    fn issued(&self, party: &Party) -> Option<Finding> {
-        let listing = self.folder?.listing();
-        let of_it = |entry: &&crate::pki::Entry<'_>| entry.issue.primary == party.name;
-        let mut own = listing.entries.iter().filter(of_it);
-        let stands = own.any(|entry| matches!(entry.standing, Standing::Valid | Standing::Due));
-        (!stands).then(|| {
-            Finding::note(
-                "authority",
-                format!(
-                    "our authority has no certificate that stands for {}",
-                    party.name
-                ),
-            )
-            .fix(format!(
-                "`snihub party add {} --route ...` issues one",
-                party.id
-            ))
-        })
-    }
-
     fn layout_of(&self, party: &Party) -> Layout {
-        let issued = || {
-            let listing = self.folder?.listing();
-            let mut own = listing.entries.iter().rev();
-            let own = own.find(|entry| {
-                entry.issue.primary == party.name && LAYOUTS.contains(&entry.issue.layout)
-            });
-            own.map(|entry| entry.issue.layout)
-        };
+        let issued = || self.issued.as_ref()?.layout(party);
         self.layout.or_else(issued).unwrap_or(Layout::Pulsar)
     }
 }

@@ -3,8 +3,10 @@
 use super::certificate;
 use super::finding::{Finding, ms};
 use super::instead;
+use super::issued::Issued;
 use crate::net::{DialError, Host, Target};
 use crate::party::Party;
+use crate::pki::Layout;
 use crate::probe::{Answer, ClientCertificate, NoPulsar, NoTls, Pulsar, Tcp, Tls};
 use crate::tls::LooksLike;
 use std::time::Duration;
@@ -34,8 +36,12 @@ pub(super) struct Leg<'l> {
     pub(super) routed: Option<&'l dyn Routed>,
     /// Whether it is the operator of the hub who reads this.
     pub(super) at_hub: bool,
-    /// For certificates: nobody said whose count.
+    /// For certificates: whether somebody said whose count.
     pub(super) trusted: bool,
+    /// What the party runs.
+    pub(super) layout: Layout,
+    /// What our authority has issued, if it is here.
+    pub(super) issued: Option<&'l Issued<'l>>,
 }
 
 /// Whether the hub has a route for a name.

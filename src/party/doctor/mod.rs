@@ -12,6 +12,7 @@ mod finding;
 mod hub;
 mod hub_side;
 mod instead;
+mod issued;
 mod leg;
 mod party_side;
 mod properties;
@@ -20,6 +21,7 @@ mod settings;
 pub use finding::{Finding, Report, Section, Severity};
 pub use hub::{Heard, written_door};
 pub use hub_side::{HubSide, Unheard};
+pub use issued::Issued;
 pub use party_side::PartySide;
 pub use properties::MOST_BYTES as MOST_SETTINGS_BYTES;
 

@@ -157,6 +157,8 @@ impl<'p> PartySide<'p> {
             routed: None,
             at_hub: false,
             trusted: doctor.trust.is_some(),
+            layout: self.layout,
+            issued: None,
         }
     }
 }

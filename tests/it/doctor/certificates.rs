@@ -186,6 +186,37 @@ fn a_server_that_wants_one_of_its_clients() {
 }
 
 #[test]
+fn one_that_was_revoked_and_its_layout_decides_nothing() {
+    let rig = Rig::new();
+    rig.ca.ok(&["issue", "pulsar", "9998.fate.org"]);
+    rig.ca.ok(&["issue", "osx", "9998.fate.org"]);
+    let issued = "pki/issued/pulsar/9998.fate.org";
+    let identity = Identity {
+        certificate_pem: rig.ca.read(&format!("{issued}/broker.cert.pem")),
+        key_pem: rig.ca.read(&format!("{issued}/broker.key-pk8.pem")),
+    };
+    let broker = rig.broker(&identity, "9998.fate.org");
+    let hub = hub(&[("9998.fate.org", broker)]);
+    // Of two layouts that stand pulsar is asked.
+    let said = rig.doctor(&hub, &["9998"]);
+    said.finding("directly", "pulsar");
+    assert_eq!(said.code, Some(0), "{:#}", said.body);
+    for layout in ["osx", "pulsar"] {
+        rig.ca.ok(&["revoke", "9998.fate.org", "--layout", layout]);
+    }
+    let said = rig.doctor(&hub, &["9998"]);
+    said.finding("directly", "pulsar");
+    said.error(
+        "directly",
+        "certificate.revoked",
+        "was revoked on",
+        "snihub pki issue pulsar 9998.fate.org",
+    );
+    let found = said.found("directly");
+    assert!(!found.contains(&"ok certificate".to_owned()), "{found:?}");
+}
+
+#[test]
 fn a_server_of_tls_1_2_alone_is_told() {
     if !have("openssl") {
         return;
