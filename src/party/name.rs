@@ -62,7 +62,8 @@ impl Hub {
     /// # Errors
     /// [`PartyError::Usage`].
     pub fn parse(text: &str) -> Result<Hub, PartyError> {
-        let bad = |why: String| PartyError::Usage(format!("--hub {text:?} is no HOST:PORT: {why}"));
+        let bad =
+            |why: String| PartyError::Usage(format!("{text:?} is no HOST:PORT of a hub: {why}"));
         let (template, _) = TargetTemplate::parse(text, 0).map_err(|why| bad(why.to_string()))?;
         if text.contains(['$', '{']) {
             return Err(bad("a name or an address is wanted".to_owned()));

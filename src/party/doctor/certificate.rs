@@ -1,8 +1,9 @@
 //! What is wrong with a party's certificate, and what renews it.
 
 use super::finding::Finding;
+use super::issued::Has;
 use super::leg::Leg;
-use crate::pki::{Certificate, DUE_DAYS, Moment, Reason};
+use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason};
 use crate::probe::{Fault, Tls};
 
 /// One finding where all is well, else one for each fault.
@@ -46,24 +47,50 @@ fn well(leg: &Leg<'_>, own: &Certificate, now: Moment) -> Finding {
 }
 
 fn revoked(leg: &Leg<'_>, (since, reason): (Moment, Reason)) -> Finding {
-    let (name, layout) = (&leg.party.name, leg.layout.spec().name);
     let seen = format!("its certificate was revoked on {since} ({})", reason.name());
     Finding::error("certificate.revoked", seen)
         .why(
             "whoever reads the revocation list refuses it, and who has its key can still pass for this \
              party with the rest",
         )
-        .fix(format!(
-            "`snihub pki issue {layout} {name}` if there is no newer one, and its files to the party's \
-             machine"
-        ))
+        .fix(right(leg))
 }
 
+/// The line that makes a right certificate, or where one is.
+fn right(leg: &Leg<'_>) -> String {
+    let (id, name, layout) = (&leg.party.id, &leg.party.name, leg.layout.spec().name);
+    let renew = format!("`snihub pki renew {name} --layout {layout}`");
+    let issue = format!("`snihub pki issue {layout} {name}`");
+    let to_it = "its files to the party's machine";
+    match leg.issued.map(|issued| issued.has(leg.party, leg.layout)) {
+        Some(Has::Standing) => format!(
+            "our authority has one that stands (`snihub party show {id}`): {to_it}; or a new one: {renew}"
+        ),
+        Some(Has::Before) => format!("{renew}, and {to_it}"),
+        Some(Has::Nothing) => format!("{issue}, and {to_it}"),
+        None => {
+            let place = if leg.at_hub {
+                ""
+            } else {
+                "on the hub's machine: "
+            };
+            format!(
+                "{place}{renew}, or, where `snihub pki list` has none of it, {issue}; and {to_it}"
+            )
+        }
+    }
+}
+
+/// As [`right`], of one that will be over soon: it is the one that stands.
 fn renew(leg: &Leg<'_>) -> String {
-    format!(
-        "`snihub pki renew {}`, and its files to the party's machine",
-        leg.party.name
-    )
+    match leg.issued.map(|issued| issued.has(leg.party, leg.layout)) {
+        Some(Has::Standing) => format!(
+            "`snihub pki renew {} --layout {}`, and its files to the party's machine",
+            leg.party.name,
+            leg.layout.spec().name
+        ),
+        _ => right(leg),
+    }
 }
 
 fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> Finding {
@@ -82,7 +109,7 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
             .why("whoever calls this party refuses it")
             .fix(format!(
                 "{}; if it is not over, this machine's clock is wrong: it says {now}",
-                renew(leg)
+                right(leg)
             ))
         }
         Fault::NotYet(begin) => Finding::error(
@@ -99,24 +126,20 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
                 format!("its certificate is signed by {issuer}, not by our authority"),
             )
             .why("brokers refuse it; perhaps a firewall between here and there opens TLS")
-            .fix(format!(
-                "`snihub party add {}` makes one of our authority, for tlsCertificateFilePath in its \
-                 broker.conf",
-                leg.party.id
-            ))
+            .fix(right(leg))
         }
         Fault::OldVersion(version) => Finding::error(
             "certificate.version",
             format!("its certificate is X.509 v{version}, which has no names in it"),
         )
         .why("`openssl x509 -req` and `openssl ca` make such ones where no extensions are asked for")
-        .fix(renew_anew(leg)),
+        .fix(right(leg)),
         Fault::NotForServers => Finding::error(
             "certificate.use",
             "its certificate is not for servers (extendedKeyUsage without serverAuth)",
         )
         .why("brokers refuse it")
-        .fix(renew_anew(leg)),
+        .fix(right(leg)),
         Fault::ChainEnded => Finding::error(
             "certificate.chain",
             "a certificate above its own is over, or begins later",
@@ -128,21 +151,19 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
             format!("it does not prove that the certificate is its own: {why}"),
         )
         .why("brokers refuse it")
-        .fix("tlsKeyFilePath and tlsCertificateFilePath of its broker.conf have to be a pair"),
+        .fix(match leg.layout {
+            Layout::Pulsar => {
+                "tlsKeyFilePath and tlsCertificateFilePath of its broker.conf have to be a pair"
+            }
+            _ => "the key and the certificate of its settings have to be a pair",
+        }),
         Fault::Unreadable(why) | Fault::Other(why) => Finding::error(
             "certificate",
             format!("its certificate is no good for {name}: {why}"),
         )
         .why("brokers refuse it")
-        .fix(renew_anew(leg)),
+        .fix(right(leg)),
     }
-}
-
-fn renew_anew(leg: &Leg<'_>) -> String {
-    format!(
-        "`snihub pki issue pulsar {}` makes a right one",
-        leg.party.name
-    )
 }
 
 fn other_names(leg: &Leg<'_>, own: Option<&Certificate>) -> Finding {
@@ -177,7 +198,7 @@ fn other_names(leg: &Leg<'_>, own: Option<&Certificate>) -> Finding {
         false => "brokers check the name they asked for (tlsHostnameVerificationEnabled)",
     })
     .fix(format!(
-        "{}: subjectAltName has to hold DNS:{name}",
-        renew_anew(leg)
+        "subjectAltName has to hold DNS:{name}. {}",
+        right(leg)
     ))
 }

@@ -5,6 +5,17 @@ use crate::party::{LAYOUTS, Party};
 use crate::pki::{Folder, Layout, Moment, Reason, Standing, first_der};
 use std::collections::HashMap;
 
+/// What the authority has of a party, in the order of its use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Has {
+    /// Nothing, or it was taken back or never left.
+    Nothing,
+    /// One that is over: it can be renewed.
+    Before,
+    /// One that verifiers take.
+    Standing,
+}
+
 /// By name.
 #[derive(Debug)]
 pub struct Issued<'f> {
@@ -57,6 +68,18 @@ impl<'f> Issued<'f> {
         // One that is over may be what is wrong; what was taken back or never left runs nowhere.
         among(&[Standing::Valid, Standing::Due, Standing::Renewed])
             .or_else(|| among(&[Standing::Ended]))
+    }
+
+    /// What it has in this layout.
+    pub(super) fn has(&self, party: &Party, layout: Layout) -> Has {
+        let own = self.by_name.get(&*party.name).into_iter().flatten();
+        let own = own.filter(|(of, _)| *of == layout);
+        let best = own.map(|(_, standing)| match standing {
+            Standing::Valid | Standing::Due => Has::Standing,
+            Standing::Ended | Standing::Renewed => Has::Before,
+            Standing::Revoked | Standing::Lost => Has::Nothing,
+        });
+        best.max().unwrap_or(Has::Nothing)
     }
 
     /// Whether one stands for it, in any layout.

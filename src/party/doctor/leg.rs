@@ -95,6 +95,10 @@ fn connected(leg: &Leg<'_>, tcp: &Tcp) -> Finding {
 pub(super) fn not_connected(leg: &Leg<'_>, error: &DialError) -> Finding {
     let (target, id) = (leg.target, &leg.party.id);
     let seconds = leg.patience.as_secs_f64();
+    let host = match &target.host {
+        Host::Name(name) => name.to_string(),
+        Host::Ip(ip) => ip.to_string(),
+    };
     let (check, seen) = match error {
         DialError::Resolve(error) => ("resolve", error.to_string()),
         DialError::Refused(_) => (
@@ -113,13 +117,16 @@ pub(super) fn not_connected(leg: &Leg<'_>, error: &DialError) -> Finding {
     match (leg.way, check) {
         (Way::Hub, "resolve") => finding
             .why("without the hub's address nothing of the star is reached from here")
-            .fix(format!("the line of `hosts` in the party's bundle belongs into /etc/hosts here: HUB_ADDRESS {target}")),
+            .fix(format!("the line of `hosts` in the party's bundle belongs into /etc/hosts here: HUB_ADDRESS {host}")),
         (Way::Hub, _) if leg.at_hub => finding
             .why("who comes by this door reaches no party")
             .fix("if the hub listens elsewhere, say so: --via HOST:PORT; else `systemctl status snihub`"),
         (Way::Hub, _) => finding
             .why("without the hub no other party is reached from here")
             .fix(format!("let this machine out to {target}, and look at the hub: `snihub status` there")),
+        (Way::Direct, _) if !leg.at_hub => finding
+            .why("whoever calls this party ends there")
+            .fix("is the broker running? brokerServicePortTls and bindAddress say where it listens, and its log why not"),
         (Way::Direct, "resolve") => finding
             .why("the hub resolves as this machine does: every call to this party fails")
             .fix(format!("`snihub party reroute {id} --route ADDRESS:PORT`, or a name that /etc/hosts or the DNS knows here")),

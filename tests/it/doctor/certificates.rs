@@ -20,7 +20,7 @@ fn an_expired_one() {
         "directly",
         "certificate.ended",
         "over since 3 days",
-        "snihub pki renew",
+        "snihub pki issue pulsar 9998.fate.org",
     );
     // Everything else is told, too: nothing ended with the certificate.
     assert_eq!(
@@ -64,7 +64,7 @@ fn one_of_another_authority_and_with_all_faults_at_once() {
         "directly",
         "certificate.issuer",
         "CN of another",
-        "snihub party add 9998",
+        "snihub pki issue pulsar 9998.fate.org",
     );
     said.error(
         "directly",
@@ -72,6 +72,24 @@ fn one_of_another_authority_and_with_all_faults_at_once() {
         "9999.fate.org",
         "9998.fate.org",
     );
+}
+
+#[test]
+fn the_line_to_change_is_one_that_works() {
+    let rig = Rig::new();
+    let broker = rig.broker(&rig.identity(&["localhost"]), "9998.fate.org");
+    let hub = hub(&[("9998.fate.org", broker)]);
+    for layout in ["pulsar", "eggroll", "osx"] {
+        let asked = ["9998", "--layout", layout];
+        for wanted in ["issue", "renew"] {
+            let said = rig.doctor(&hub, &asked);
+            let fix = said.finding("directly", "certificate.names")["fix"].clone();
+            let command = rig.does(fix.as_str().unwrap());
+            let made = format!("snihub pki {wanted} ");
+            assert!(command.starts_with(&made), "{command}");
+            assert!(command.contains(layout), "{command}");
+        }
+    }
 }
 
 #[test]
@@ -124,7 +142,7 @@ fn one_without_extensions_as_openssl_makes_them() {
         "directly",
         "certificate.version",
         "X.509 v1",
-        "snihub pki issue",
+        "snihub pki issue osx 9998.fate.org",
     );
     said.error(
         "directly",

@@ -321,7 +321,7 @@ fn wrong_usage_and_wrong_files_have_their_own_codes() {
     for (wrong, words) in [
         (&["--timeout", "0"][..], "0.05 to 60"),
         (&["--layout", "podvm"], "no party of a star"),
-        (&["--via", "a b"], "no HOST:PORT"),
+        (&["--via", "a b"], "\"a b\" is no HOST:PORT of a hub"),
         (&["--cert", "a"], "--key"),
     ] {
         let said = rig.say(wrong);

@@ -262,6 +262,20 @@ fn a_hub_that_is_not_there() {
 }
 
 #[test]
+fn a_hub_whose_name_is_not_known_here() {
+    let rig = Rig::new();
+    let said = rig.run(&["9999", "--via", "hub.invalid:8443"]);
+    said.error(
+        "from here",
+        "resolve",
+        "hub.invalid",
+        "HUB_ADDRESS hub.invalid",
+    );
+    let fix = said.finding("from here", "resolve")["fix"].to_string();
+    assert!(!fix.contains("8443"), "a line of hosts has no port: {fix}");
+}
+
+#[test]
 fn a_hub_that_leads_to_another_broker_than_this() {
     let rig = Rig::new();
     let (_hub, _) = with_broker(&rig, |settings| settings);

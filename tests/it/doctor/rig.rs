@@ -93,6 +93,18 @@ impl Rig {
         }
     }
 
+    /// Types the last command that a line to change has, which has to work; gives it.
+    pub(super) fn does(&self, fix: &str) -> String {
+        let command = fix.rsplit('`').nth(1).expect("a command");
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let mut run = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        run.args(&words)
+            .current_dir(self.ca.dir.path())
+            .stdin(Stdio::null());
+        Said::of(&run.output().unwrap()).succeeded(&words);
+        command.to_owned()
+    }
+
     /// What it prints.
     pub(super) fn say(&self, arguments: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));

@@ -77,7 +77,7 @@ fn a_certificate_that_is_soon_over_is_a_warning_with_its_own_exit_code() {
         finding["fix"]
             .as_str()
             .unwrap()
-            .contains("snihub pki renew 9998.fate.org")
+            .contains("snihub pki issue pulsar 9998.fate.org")
     );
 }
 

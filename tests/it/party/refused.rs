@@ -61,7 +61,7 @@ fn names_and_routes_that_are_none() {
         64,
         &["--allow-from"],
     );
-    star.fails(&[&ADD[..], &["--hub", "a b"]].concat(), 64, &["--hub"]);
+    star.fails(&[&ADD[..], &["--hub", "a b"]].concat(), 64, &["of a hub"]);
     star.fails(
         &["add", "9998", "--route", "h:1", "--ca", "none"],
         78,
