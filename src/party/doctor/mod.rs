@@ -16,6 +16,7 @@ mod issued;
 mod leg;
 mod party_side;
 mod properties;
+mod reach;
 mod settings;
 
 pub use finding::{Finding, Report, Section, Severity};

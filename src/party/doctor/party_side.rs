@@ -65,7 +65,7 @@ impl<'p> PartySide<'p> {
                 // Told as a party's way, whose it is.
                 let nobody = self.party.clone().or_else(|| others.first().cloned());
                 if let (Some(party), Err(error)) = (nobody, reached.as_ref()) {
-                    findings.push(super::leg::not_connected(
+                    findings.push(super::reach::not_connected(
                         &self.leg(doctor, &party, &self.hub, Way::Hub),
                         error,
                     ));
