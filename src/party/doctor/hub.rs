@@ -1,5 +1,6 @@
 //! What the hub that runs here says: its doors, its routes, and its records of late.
 
+use super::NOBODY;
 use super::finding::Finding;
 use crate::admin::client::{ClientError, ask_within};
 use crate::config::{ProxyProtocol, Settings};
@@ -167,8 +168,10 @@ impl Heard {
             row["party"] == name || source(row).is_some_and(|from| routes.is_source(name, from))
         };
         let of_it = |row: &&Value| row["name"] == name || row["route"] == name || calls(row);
+        // A doctor's own question.
+        let real = |row: &&Value| row["name"] != NOBODY;
         // The latest first.
-        for row in rows(&self.refusals, "refusals").filter(of_it) {
+        for row in rows(&self.refusals, "refusals").filter(of_it).filter(real) {
             let caller = match source(row) {
                 _ if calls(row) => Caller::Itself,
                 Some(from) if from.ip().is_loopback() => Caller::Here,

@@ -4,7 +4,7 @@ use super::Doctor;
 use super::finding::{Finding, Report, Section, Severity};
 use super::hub::Heard;
 use super::issued::{Issued, lacking};
-use super::leg::{Leg, Routed, Way, judge};
+use super::leg::{Leg, Routed, Way, judge, judge_by};
 use crate::net::{Host, Target};
 use crate::party::{Party, Routes};
 use crate::pki::Layout;
@@ -193,12 +193,12 @@ impl HubSide<'_> {
             ));
         }
         if let Some(via) = &self.via {
-            let answer = doctor.ask(party, via, layout, false).await;
+            let answer = doctor.ask_by(via, party, layout).await;
             let leg = Leg {
                 direct: direct.as_ref(),
                 ..self.leg(doctor, party, others, (Way::Hub, via))
             };
-            let findings = answer.map(|answer| judge(&leg, &answer));
+            let findings = answer.map(|(answer, no_hub)| judge_by(&leg, &answer, no_hub));
             sections.push(Section::new(
                 format!("through the hub, {via}"),
                 findings.unwrap_or_default(),

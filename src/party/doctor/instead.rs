@@ -4,17 +4,22 @@ use super::finding::Finding;
 use super::leg::{Leg, Way};
 use crate::tls::LooksLike;
 
+/// What answers where the hub should speaks this to whoever comes.
+pub(super) fn no_hub(leg: &Leg<'_>, looks: LooksLike) -> Finding {
+    Finding::error(
+        "hub.none",
+        format!(
+            "{} itself speaks no TLS ({looks}): that is no door of a hub",
+            leg.target
+        ),
+    )
+    .why("it answers so whatever party is asked for")
+    .fix("--via has to say where the hub listens: `snihub status` on its machine shows the port")
+}
+
 /// Something else than TLS.
 pub(super) fn judge(leg: &Leg<'_>, looks: LooksLike) -> Finding {
-    let (id, port) = (&leg.party.id, leg.target.port);
-    let reroute = match leg.at_hub {
-        true => format!("`snihub party reroute {id} --route HOST:6651`"),
-        false => format!("on the hub's machine: `snihub party reroute {id} --route HOST:6651`"),
-    };
-    let at = match leg.way {
-        Way::Direct => format!("port {port}"),
-        Way::Hub => "what the hub leads to".to_owned(),
-    };
+    let (reroute, at) = (reroute(leg), at(leg));
     let error = |check, what: &str| Finding::error(check, format!("{at} speaks {what}, not TLS"));
     match looks {
         LooksLike::Pulsar => error("plain.pulsar", "plain Pulsar")
@@ -45,12 +50,29 @@ pub(super) fn judge(leg: &Leg<'_>, looks: LooksLike) -> Finding {
     }
 }
 
+/// How the route is changed, and where.
+fn reroute(leg: &Leg<'_>) -> String {
+    let line = format!("`snihub party reroute {} --route HOST:6651`", leg.party.id);
+    match leg.at_hub {
+        true => line,
+        false => format!("on the hub's machine: {line}"),
+    }
+}
+
+/// Who spoke.
+pub(super) fn at(leg: &Leg<'_>) -> String {
+    match leg.way {
+        Way::Direct => format!("port {}", leg.target.port),
+        Way::Hub => "what the hub leads to".to_owned(),
+    }
+}
+
 /// TLS stands, and something else than Pulsar is inside.
 pub(super) fn inside_tls(leg: &Leg<'_>, looks: LooksLike) -> Finding {
-    let (id, port) = (&leg.party.id, leg.target.port);
+    let (reroute, at) = (reroute(leg), at(leg));
     let finding = Finding::error(
         "inside.other",
-        format!("inside TLS port {port} speaks something else than Pulsar ({looks})"),
+        format!("inside TLS {at} speaks something else than Pulsar ({looks})"),
     );
     match looks {
         LooksLike::Http | LooksLike::Http2 => Finding {
@@ -62,13 +84,11 @@ pub(super) fn inside_tls(leg: &Leg<'_>, looks: LooksLike) -> Finding {
              broker",
         )
         .fix(format!(
-            "`snihub party reroute {id} --route HOST:6651`, where 6651 is brokerServicePortTls; a \
+            "{reroute}, where 6651 is brokerServicePortTls; a \
              proxy in between has to pass TCP on"
         )),
         _ => finding
             .why("brokers would wait there in vain")
-            .fix(format!(
-                "`snihub party reroute {id} --route HOST:PORT` with its brokerServicePortTls"
-            )),
+            .fix(format!("{reroute}, where 6651 is brokerServicePortTls")),
     }
 }

@@ -51,6 +51,22 @@ pub(super) trait Routed: std::fmt::Debug {
     fn takes(&self, name: &str) -> bool;
 }
 
+impl Leg<'_> {
+    /// Whether the party did, when it was asked directly.
+    pub(super) fn speaks_tls_directly(&self) -> bool {
+        let direct = self.direct.and_then(|answer| answer.tls.as_ref());
+        direct.is_some_and(Result::is_ok)
+    }
+}
+
+/// All that an answer by way of the hub tells. `no_hub`: what speaks where the hub should.
+pub(super) fn judge_by(leg: &Leg<'_>, answer: &Answer, no_hub: Option<LooksLike>) -> Vec<Finding> {
+    match no_hub {
+        Some(looks) => vec![instead::no_hub(leg, looks)],
+        None => judge(leg, answer),
+    }
+}
+
 /// All that an answer tells.
 pub(super) fn judge(leg: &Leg<'_>, answer: &Answer) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -178,7 +194,7 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
     if let Some(looks) = found {
         return instead::judge(leg, looks);
     }
-    let (id, name, target) = (&leg.party.id, &leg.party.name, leg.target);
+    let (id, name) = (&leg.party.id, &leg.party.name);
     match (why, leg.way) {
         (NoTls::CertificateRequired, _) => client_required(leg),
         (NoTls::Alert(112), Way::Hub) => unknown(leg),
@@ -201,10 +217,7 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
         )
         .why("that is what a plain Pulsar port does, and anything else that speaks no TLS")
         .fix(match leg.at_hub {
-            true if leg
-                .direct
-                .is_some_and(|direct| matches!(direct.tls, Some(Ok(_)))) =>
-            {
+            true if leg.speaks_tls_directly() => {
                 "directly it speaks TLS: the hub itself hangs, or another one answers there; \
                  `snihub status`"
                     .to_owned()
@@ -218,9 +231,18 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
         )
         .why("nobody should speak an older one, and brokers do not")
         .fix("tlsProtocols=TLSv1.3,TLSv1.2 in its broker.conf"),
-        _ => Finding::error("tls", format!("{target}: {why}"))
+        _ => Finding::error("tls", format!("{}: {why}", instead::at(leg)))
             .why("brokers reach it as far as this, and no further")
-            .fix("its own log says why; brokerServicePortTls has to be the port of the route"),
+            .fix(match (leg.way, leg.at_hub) {
+                (Way::Direct, _) => {
+                    "its own log says why; brokerServicePortTls has to be the port of the route"
+                        .to_owned()
+                }
+                (Way::Hub, true) => "see what answers directly, above".to_owned(),
+                (Way::Hub, false) => {
+                    format!("on the hub's machine, `snihub doctor {id}` says what answers there")
+                }
+            }),
     }
 }
 
@@ -278,7 +300,10 @@ fn connect(leg: &Leg<'_>, pulsar: &Pulsar, names: &[String]) -> Vec<Finding> {
 }
 
 fn no_pulsar(leg: &Leg<'_>, why: &NoPulsar, client: Option<ClientCertificate>) -> Option<Finding> {
-    let port = leg.target.port;
+    let port = match leg.way {
+        Way::Direct => format!("port {}", leg.target.port),
+        Way::Hub => "the port of the route".to_owned(),
+    };
     Some(match why {
         // Told with the handshake.
         _ if matches!(
@@ -302,7 +327,7 @@ fn no_pulsar(leg: &Leg<'_>, why: &NoPulsar, client: Option<ClientCertificate>) -
         other => Finding::error("pulsar.silent", format!("TLS stands, but: {other}"))
             .why("brokers would wait there in vain")
             .fix(format!(
-                "is port {port} the broker's brokerServicePortTls? If so, its log says why; a party \
+                "is {port} the broker's brokerServicePortTls? If so, its log says why; a party \
                  without Pulsar is asked with --layout"
             )),
     })

@@ -30,8 +30,11 @@ use crate::net::{Fence, Host, Target};
 use crate::party::{Hub, Party, PartyError};
 use crate::pki::Layout;
 use crate::probe::{Answer, Identity, Prober, Question, Trust};
-use crate::tls::ServerName;
+use crate::tls::{LooksLike, ServerName};
 use std::time::{Duration, SystemTime};
+
+/// A name that no party has (RFC 6761 section 6.4), to see what answers whatever is asked for.
+const NOBODY: &str = "nobody.invalid";
 
 /// How to ask.
 #[derive(Debug, Clone)]
@@ -71,6 +74,25 @@ impl Doctor {
             patience: self.patience,
         };
         Some(self.prober.ask(&question).await)
+    }
+
+    /// As a party asks a hub; and what speaks there, if that is no hub but something without TLS, which
+    /// answers whatever name is asked for.
+    async fn ask_by(
+        &self,
+        hub: &Target,
+        party: &Party,
+        layout: Layout,
+    ) -> Option<(Answer, Option<LooksLike>)> {
+        let answer = self.ask(party, hub, layout, false).await?;
+        let mut no_hub = None;
+        if answer.instead.is_some()
+            && let Ok(nobody) = Party::new(NOBODY, None)
+        {
+            let other = self.ask(&nobody, hub, layout, false).await;
+            no_hub = other.and_then(|other| other.instead);
+        }
+        Some((answer, no_hub))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Doctor;
 use super::finding::{Finding, Report, Section, ms};
-use super::leg::{Leg, Way, judge};
+use super::leg::{Leg, Way, judge, judge_by};
 use super::settings::{Own, Settings};
 use crate::net::Target;
 use crate::party::Party;
@@ -122,10 +122,10 @@ impl<'p> PartySide<'p> {
     }
 
     async fn through(&self, doctor: &Doctor, party: &Party) -> Report {
-        let answer = doctor.ask(party, &self.hub, self.layout, false).await;
         let mut findings = Vec::new();
-        if let Some(answer) = answer {
-            findings = judge(&self.leg(doctor, party, &self.hub, Way::Hub), &answer);
+        if let Some((answer, no_hub)) = doctor.ask_by(&self.hub, party, self.layout).await {
+            let leg = self.leg(doctor, party, &self.hub, Way::Hub);
+            findings = judge_by(&leg, &answer, no_hub);
             if Some(party) == self.party.as_ref() {
                 findings.extend(self.is_here(&answer));
             }

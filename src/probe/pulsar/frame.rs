@@ -127,6 +127,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Command
     if total > MOST || size < 2 || size.saturating_add(4) > total {
         return Err(match looks_like(&head) {
             LooksLike::Unknown => FrameFault::Broken("its sizes are none"),
+            LooksLike::Pulsar => FrameFault::Broken("it is longer than any answer"),
             other => FrameFault::NotPulsar(other),
         });
     }
@@ -271,6 +272,15 @@ mod tests {
     fn what_is_written_is_told_by_its_own_opening() {
         assert_eq!(looks_like(&connect()), LooksLike::Pulsar);
         assert_eq!(looks_like(&connected()), LooksLike::Pulsar);
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_still_pulsars() {
+        let mut large = connected();
+        large[..4].copy_from_slice(&(MOST as u32 + 5).to_be_bytes());
+        large[4..8].copy_from_slice(&(MOST as u32 + 1).to_be_bytes());
+        assert_eq!(looks_like(&large), LooksLike::Pulsar);
+        assert!(matches!(given(&large), Err(FrameFault::Broken(why)) if why.contains("longer")));
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
     let asked = [
         "9998",
         "--timeout",
-        "2",
+        "4",
         "--config",
         settings.to_str().unwrap(),
     ];
@@ -234,7 +234,7 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
     said.error(
         "on this machine",
         "hub.running",
-        "has not answered within 2 s",
+        "has not answered within 4 s",
         "journalctl",
     );
     said.error(

@@ -32,13 +32,7 @@ fn a_plain_pulsar_port() {
 
 #[test]
 fn a_web_server() {
-    let server = serve(|stream| {
-        after_reading(
-            stream,
-            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
-        );
-    });
-    let said = examined(&Rig::new(), server);
+    let said = examined(&Rig::new(), web_server());
     said.error(
         "directly",
         "plain.http",
@@ -149,6 +143,12 @@ fn https_where_the_broker_should_be() {
     );
     let why = &said.finding("directly", "inside.http")["why"];
     assert!(why.as_str().unwrap().contains("webServicePortTls"), "{why}");
+    said.error(
+        "through the hub",
+        "inside.http",
+        "inside TLS what the hub leads to speaks something else",
+        "snihub party reroute 9998",
+    );
 }
 
 #[test]
@@ -163,6 +163,40 @@ fn a_server_that_says_nothing_inside_tls() {
         "no answer to CONNECT",
         "brokerServicePortTls",
     );
+}
+
+/// Where the hub should be: the party is not to blame.
+#[test]
+fn a_web_server_in_the_place_of_the_hub() {
+    let rig = Rig::new();
+    let web = web_server().to_string();
+    let blames_the_place = |said: &Diagnosis| {
+        let seen = format!("{web} itself speaks no TLS (looks like plain HTTP)");
+        said.error("through the hub", "hub.none", &seen, "--via");
+    };
+    blames_the_place(&rig.run(&["9998.fate.org", "--via", &web]));
+    let hub_of_it = hub(&[("9998.fate.org", rig.well())]);
+    let said = rig.doctor(&hub_of_it, &["9998", "--via", &web]);
+    assert_eq!(said.found("directly")[3], "ok pulsar");
+    blames_the_place(&said);
+    // Behind the hub it is the party's.
+    let hub = hub(&[("9998.fate.org", web_server())]);
+    let said = rig.run(&["9998.fate.org", "--via", &hub.addr().to_string()]);
+    said.error(
+        "through the hub",
+        "plain.http",
+        "what the hub leads to speaks plain HTTP",
+        "on the hub's machine: `snihub party reroute 9998 ",
+    );
+}
+
+fn web_server() -> SocketAddr {
+    serve(|stream| {
+        after_reading(
+            stream,
+            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+        );
+    })
 }
 
 fn after_reading(mut stream: TcpStream, answer: &[u8]) {
