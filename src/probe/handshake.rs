@@ -100,6 +100,9 @@ pub enum NoTls {
     /// It asked for a certificate, got none, and ended the handshake.
     #[error("it requires a client certificate")]
     CertificateRequired,
+    /// It asked for a certificate, got one, and ended the handshake.
+    #[error("it declines our client certificate")]
+    CertificateDeclined,
     /// The end of the connection, after our hello and before a byte.
     #[error("it closed the connection without a byte")]
     Closed,
@@ -146,10 +149,11 @@ async fn shake(
         Ok(Err((error, noted))) => {
             return Err(match explain(&error, noted.first()) {
                 // TLS 1.2 has the client's certificate inside the handshake (RFC 5246 section 7.4.6).
-                NoTls::Alert(_) | NoTls::Reset
-                    if asked.asked.load(Relaxed) && question.identity.is_none() =>
-                {
-                    NoTls::CertificateRequired
+                NoTls::Alert(_) | NoTls::Reset if asked.asked.load(Relaxed) => {
+                    match question.identity {
+                        None => NoTls::CertificateRequired,
+                        Some(_) => NoTls::CertificateDeclined,
+                    }
                 }
                 why => why,
             });
@@ -223,7 +227,7 @@ pub(super) async fn takes_1_2(
     }
     let connected = timeout(question.patience, TcpStream::connect(address)).await;
     match shake(connected.ok()?.ok()?, question, &[&TLS12]).await {
-        Ok(_) | Err(NoTls::CertificateRequired) => Some(true),
+        Ok(_) | Err(NoTls::CertificateRequired | NoTls::CertificateDeclined) => Some(true),
         Err(NoTls::Alert(_) | NoTls::Closed | NoTls::Reset) => Some(false),
         Err(_) => None,
     }

@@ -127,7 +127,7 @@ fn handshake(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
         }
         None => findings.extend(certificate::judge(leg, tls)),
     }
-    findings.extend(client_certificate(leg, tls));
+    findings.extend(client_certificate(tls));
     findings
 }
 
@@ -155,7 +155,7 @@ fn elsewhere(tls: &Tls) -> Finding {
     }
 }
 
-fn client_certificate(leg: &Leg<'_>, tls: &Tls) -> Option<Finding> {
+fn client_certificate(tls: &Tls) -> Option<Finding> {
     Some(match tls.client {
         ClientCertificate::NotAsked => return None,
         ClientCertificate::Asked => Finding::note(
@@ -165,17 +165,21 @@ fn client_certificate(leg: &Leg<'_>, tls: &Tls) -> Option<Finding> {
         ClientCertificate::Taken => {
             Finding::ok("client_certificate", "it takes our client certificate")
         }
-        ClientCertificate::Required => client_required(leg),
-        ClientCertificate::Declined => Finding::error(
-            "client_certificate.declined",
-            "it ends the connection of who shows our client certificate",
-        )
-        .why("whoever calls this party shows one of the same authority")
-        .fix("tlsTrustCertsFilePath of its broker.conf has to hold the authority's certificate"),
+        ClientCertificate::Required => client_required(),
+        ClientCertificate::Declined => client_declined(),
     })
 }
 
-fn client_required(_: &Leg<'_>) -> Finding {
+fn client_declined() -> Finding {
+    Finding::error(
+        "client_certificate.declined",
+        "it ends the connection of who shows our client certificate",
+    )
+    .why("whoever calls this party shows one of the same authority")
+    .fix("tlsTrustCertsFilePath of its broker.conf has to hold the authority's certificate")
+}
+
+fn client_required() -> Finding {
     Finding::warning(
         "client_certificate.required",
         "it requires a client certificate, and there is none to show: not asked further",
@@ -196,7 +200,8 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
     }
     let (id, name) = (&leg.party.id, &leg.party.name);
     match (why, leg.way) {
-        (NoTls::CertificateRequired, _) => client_required(leg),
+        (NoTls::CertificateRequired, _) => client_required(),
+        (NoTls::CertificateDeclined, _) => client_declined(),
         (NoTls::Alert(112), Way::Hub) => unknown(leg),
         (NoTls::Alert(49), Way::Hub) if leg.at_hub => Finding::note(
             "hub.not_allowed",

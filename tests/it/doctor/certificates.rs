@@ -204,6 +204,38 @@ fn a_server_that_wants_one_of_its_clients() {
 }
 
 #[test]
+fn a_server_that_declines_a_client_certificate_of_another_authority() {
+    if !have("openssl") {
+        return;
+    }
+    let rig = Rig::new();
+    let identity = rig.identity(&["9998.fate.org"]);
+    let ca = rig.ca.path("pki/ca.cert.pem");
+    let foreign = Authority::new("CN of another").identity(&["9998.fate.org"]);
+    rig.ca.dir.write("foreign.pem", &foreign.certificate_pem);
+    rig.ca.dir.write("foreign.key", &foreign.key_pem);
+    let strict = ["-Verify", "1", "-verify_return_error", "-CAfile"];
+    for version in ["-tls1_2", "-tls1_3"] {
+        let wanted = [&strict[..], &[ca.to_str().unwrap(), version]].concat();
+        let server = Server::start(&identity, &rig, &wanted);
+        let hub = hub(&[("9998.fate.org", server.address)]);
+        let shown = ["--cert", "foreign.pem", "--key", "foreign.key"];
+        let said = rig.doctor(
+            &hub,
+            &[&["9998", "--layout", "eggroll"][..], &shown].concat(),
+        );
+        for way in ["directly", "through the hub"] {
+            said.error(
+                way,
+                "client_certificate.declined",
+                "ends the connection",
+                "tlsTrustCertsFilePath",
+            );
+        }
+    }
+}
+
+#[test]
 fn one_that_was_revoked_and_its_layout_decides_nothing() {
     let rig = Rig::new();
     rig.ca.ok(&["issue", "pulsar", "9998.fate.org"]);
