@@ -1,5 +1,6 @@
 //! Frames: total size and command size, four bytes each, then a BaseCommand in protobuf.
 
+use crate::terminal::escape;
 use crate::tls::{LooksLike, looks_like};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -215,18 +216,11 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// A text, escaped: it moves no cursor, whoever sent it. At most 200 characters of it.
+    /// A text, escaped: it plays no tricks on a terminal, whoever sent it. At most 200 characters of
+    /// it.
     fn text(&self, number: u64) -> Option<String> {
         let text = String::from_utf8_lossy(self.bytes(number)?);
-        let first = text.chars().take(200);
-        Some(
-            first
-                .flat_map(|c| match c.is_control() {
-                    true => c.escape_default().collect::<Vec<_>>(),
-                    false => vec![c],
-                })
-                .collect(),
-        )
+        Some(text.chars().take(200).flat_map(escape).collect())
     }
 }
 
@@ -263,7 +257,7 @@ mod tests {
 
     fn connected() -> Vec<u8> {
         let mut command = Vec::new();
-        put_text(&mut command, 1, "Pulsar\u{1b}[2J Server");
+        put_text(&mut command, 1, "Pulsar\u{1b}[2J\u{202e} Server");
         put_number(&mut command, 2, 19);
         frame(kind::CONNECTED, &command)
     }
@@ -294,7 +288,7 @@ mod tests {
             panic!("no CONNECTED");
         };
         let read = (server.as_str(), protocol, max_message);
-        assert_eq!(read, ("Pulsar\\u{1b}[2J Server", 19, None));
+        assert_eq!(read, ("Pulsar\\u{1b}[2J\\u{202e} Server", 19, None));
         let mut lookup = Vec::new();
         put_text(&mut lookup, 2, "pulsar+ssl://a:6651");
         put_number(&mut lookup, 3, 1);
