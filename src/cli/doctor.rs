@@ -171,9 +171,12 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
         layout: args.layout,
     };
     let doctor = args.doctor(ours)?;
-    let mut parties = Vec::new();
+    let mut parties: Vec<Party> = Vec::new();
     for text in &args.names {
-        parties.push(args.star.party(text, &routes)?);
+        let party = args.star.party(text, &routes)?;
+        if !parties.contains(&party) {
+            parties.push(party);
+        }
     }
     if parties.is_empty() {
         parties = side.parties();
@@ -232,13 +235,16 @@ async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
     let ours = folder.as_ref().and_then(authority);
     let doctor = args.doctor(ours.or_else(|| side.trust()))?;
     let domain = side.domain().or(folder.as_ref().and_then(Folder::domain));
-    let mut others = Vec::new();
+    let mut others: Vec<Party> = Vec::new();
     for text in &args.names {
         if domain.is_none() && !text.contains('.') {
             let say = format!("{text} is no full name: say {text}.DOMAIN, or --broker-conf");
             return Err(PartyError::Usage(say).into());
         }
-        others.push(Party::new(text, domain)?);
+        let party = Party::new(text, domain)?;
+        if !others.contains(&party) {
+            others.push(party);
+        }
     }
     Ok(side.examine(&doctor, &others).await)
 }

@@ -1,6 +1,6 @@
 //! Routes and hubs that are wrong: what the hub's machine knows.
 
-use super::rig::{Rig, hub, table};
+use super::rig::{Diagnosis, Rig, hub, table};
 use crate::support::hub::{Hub, Options};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
@@ -243,6 +243,24 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
         "no answer to the hello in time",
         "the hub itself hangs",
     );
+}
+
+#[test]
+fn a_party_that_is_named_twice_is_asked_once() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let subjects = |said: &Diagnosis| {
+        let reports = said.body["reports"].as_array().unwrap().iter();
+        reports
+            .map(|one| one["subject"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let twice = ["9998", "9998.FATE.org"];
+    let said = rig.doctor(&hub, &twice);
+    assert_eq!(subjects(&said), ["the hub", "9998.fate.org"]);
+    let via = hub.addr().to_string();
+    let said = rig.run(&[&twice[..], &["--via", &via]].concat());
+    assert_eq!(subjects(&said)[1..], ["9998.fate.org"]);
 }
 
 #[test]
