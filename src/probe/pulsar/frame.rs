@@ -145,23 +145,30 @@ fn parse(base: &[u8]) -> Option<Command> {
     let command = Message::read(base.bytes(kind).unwrap_or_default())?;
     Some(Command::Reply(match kind {
         kind::CONNECTED => Reply::Connected {
-            server: command.text(1)?,
+            server: command.text(1, VERSION)?,
             protocol: command.number(2).unwrap_or(0),
             max_message: command.number(3),
         },
-        kind::ERROR => Reply::Error(command.text(3)?),
+        kind::ERROR => Reply::Error(command.text(3, WORDS)?),
         kind::AUTH_CHALLENGE => Reply::AuthChallenge,
         kind::PONG => Reply::Pong,
         kind::LOOKUP_RESPONSE if command.number(3) == Some(LOOKUP_FAILED) => {
-            Reply::LookupFailed(command.text(7).unwrap_or_default())
+            Reply::LookupFailed(command.text(7, WORDS).unwrap_or_default())
         }
         kind::LOOKUP_RESPONSE => Reply::Lookup {
-            plain: command.text(1),
-            tls: command.text(2),
+            plain: command.text(1, ADDRESS),
+            tls: command.text(2, ADDRESS),
         },
         _ => return Some(Command::Other),
     }))
 }
+
+/// Characters of a broker's version, which is one word on a line of 80 columns.
+const VERSION: usize = 40;
+/// Of an address: a name has 253 at most (RFC 1035 section 2.3.4).
+const ADDRESS: usize = 300;
+/// Of what it says of an error.
+const WORDS: usize = 200;
 
 /// CommandLookupTopicResponse.LookupType.
 const LOOKUP_FAILED: u64 = 2;
@@ -216,11 +223,14 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// A text, escaped: it plays no tricks on a terminal, whoever sent it. At most 200 characters of
-    /// it.
-    fn text(&self, number: u64) -> Option<String> {
+    /// A text, escaped: it plays no tricks on a terminal, whoever sent it. So many characters of it
+    /// at most, and a sign that there were more.
+    fn text(&self, number: u64, most: usize) -> Option<String> {
         let text = String::from_utf8_lossy(self.bytes(number)?);
-        Some(text.chars().take(200).flat_map(escape).collect())
+        let mut shown = text.chars().flat_map(escape);
+        let mut first: String = shown.by_ref().take(most).collect();
+        first.extend(shown.next().map(|_| '…'));
+        Some(first)
     }
 }
 
@@ -299,6 +309,13 @@ mod tests {
         put_text(&mut lookup, 7, "no");
         let reply = given(&frame(kind::LOOKUP_RESPONSE, &lookup)).unwrap();
         assert_eq!(reply, Command::Reply(Reply::LookupFailed("no".to_owned())));
+        put_text(&mut lookup, 7, &"é".repeat(WORDS + 1));
+        let Command::Reply(Reply::LookupFailed(words)) =
+            given(&frame(kind::LOOKUP_RESPONSE, &lookup)).unwrap()
+        else {
+            panic!("no failure");
+        };
+        assert_eq!(words, "é".repeat(WORDS) + "…");
         assert_eq!(given(&ping()).unwrap(), Command::Other);
     }
 
