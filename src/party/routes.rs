@@ -170,6 +170,11 @@ impl Routes {
         edit::value(self.text.as_deref()?, at, key)
     }
 
+    /// Whether there is a file.
+    pub fn is_there(&self) -> bool {
+        self.text.is_some()
+    }
+
     /// Its text; empty where there is no file.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()

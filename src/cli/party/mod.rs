@@ -199,6 +199,7 @@ impl Star {
         names.dedup();
         match names[..] {
             [name] => Ok(Party::new(name, None)?),
+            [] => Err(no_entry(text, routes).into()),
             _ => Err(PartyError::Usage(format!(
                 "{} has {} names that begin with {text}: say the full one",
                 routes.path.display(),
@@ -218,6 +219,15 @@ impl Star {
         let outcome = crate::party::reload(&socket, name, target, allow_shrink);
         Ok(Told::of(&socket, outcome, target.is_some()))
     }
+}
+
+/// Why a party cannot be shown.
+fn no_entry(text: &str, routes: &Routes) -> PartyError {
+    let file = routes.path.display();
+    PartyError::Refused(match routes.is_there() {
+        true => format!("{file}: no entry for {text}; `snihub party list` shows them"),
+        false => format!("{file} is not there: --routes says where it is"),
+    })
 }
 
 /// What is said of the hub.

@@ -1,14 +1,14 @@
 //! `snihub party show`.
 
 use super::list::{counts, days_left, describe};
-use super::{Bundles, Star, Stop, say};
+use super::{Bundles, Star, Stop, no_entry, say};
 use crate::cli::Format;
 use crate::cli::check::plural;
 use crate::cli::columns::bytes;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub::{number, rows};
 use crate::cli::pki::receipt::shown;
-use crate::party::{PartyError, Routes};
+use crate::party::Routes;
 use crate::pki::{Folder, Standing};
 use serde_json::{Value, json};
 
@@ -32,8 +32,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let party = args.star.party(&args.party, &routes)?;
     let (name, file) = (&party.name, routes.path.display());
     let Some(row) = routes.find(name) else {
-        let text = format!("{file}: no entry for {name}; `snihub party list` shows them");
-        return Err(PartyError::Refused(text).into());
+        return Err(no_entry(name, &routes).into());
     };
     let folder = args.star.folder();
     let (counted, why) = counts(&args.star)?;

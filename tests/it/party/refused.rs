@@ -94,6 +94,18 @@ fn a_name_that_goes_elsewhere_already() {
 }
 
 #[test]
+fn a_party_of_no_file_is_told_of_the_file() {
+    let star = Star::new();
+    for asked in [&["show", "9998"][..], &["show", "9998", "--ca", "none"]] {
+        star.fails(asked, 1, &["sni.yaml is not there", "--routes"]);
+    }
+    star.write("sni:\n- fqdn: 9998.fate.org\n  tunnel_route: h:1\n- fqdn: 9998.other.org\n  tunnel_route: h:1\n");
+    let without = |party| ["show", party, "--ca", "none"];
+    star.fails(&without("9997"), 1, &["no entry for 9997", "party list"]);
+    star.fails(&without("9998"), 64, &["2 names that begin with 9998"]);
+}
+
+#[test]
 fn a_name_that_another_party_holds_leaves_no_route() {
     let star = Star::new();
     star.ca.ok(&["issue", "hub", "9998.fate.org"]);
