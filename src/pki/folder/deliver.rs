@@ -218,7 +218,7 @@ fn write(
         return written.map_err(PkiError::io("write to it", Path::new("stdout")));
     };
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(PkiError::io("make the folder", parent))?;
+        place::make_folders(parent).map_err(PkiError::io("make the folder", parent))?;
     }
     let owner = issue.layout.spec().owner;
     let written = match rendered {

@@ -97,7 +97,7 @@ impl Folder {
             file(LOCK, 0o600, String::new()),
         ];
         let parent = path.parent().unwrap_or(&path);
-        fs::create_dir_all(parent).map_err(PkiError::io("make the folder", parent))?;
+        place::make_folders(parent).map_err(PkiError::io("make the folder", parent))?;
         // Two at once would mix what they write beside the place.
         let lock = File::open(parent).and_then(|parent| parent.lock().map(|()| parent));
         let _lock = lock.map_err(PkiError::io("lock the folder", parent))?;

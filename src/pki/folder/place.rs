@@ -36,6 +36,12 @@ pub(super) fn put_file(place: &Path, bytes: &[u8], mode: u32) -> io::Result<()> 
     sync_parent(place)
 }
 
+/// Makes a folder and those above it that are not there, for their owner alone to write to, whatever
+/// the umask is: who may write to one could put another file in the place of a key.
+pub(super) fn make_folders(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)
+}
+
 /// Makes a folder of files. What was there is kept as `old`, if that is said; else nothing may be.
 pub(super) fn put_folder(
     place: &Path,

@@ -30,6 +30,31 @@ fn mode_and_owner_stay() {
 }
 
 #[test]
+fn without_a_umask_nobody_else_may_write() {
+    let star = Star::new();
+    let mut command = std::process::Command::new("sh");
+    let snihub = env!("CARGO_BIN_EXE_snihub");
+    command
+        .args(["-c", "umask 000; exec \"$0\" \"$@\"", snihub, "party"])
+        .args(ADD)
+        .args(["--routes", "sni.yaml", "--admin", "admin.sock"])
+        .current_dir(star.ca.dir.path())
+        .stdin(Stdio::null());
+    assert!(command.output().unwrap().status.success());
+    for path in star.tree().keys() {
+        for place in std::path::Path::new(path).ancestors() {
+            let meta = fs::metadata(star.ca.dir.path().join(place)).unwrap();
+            let own = place.as_os_str().is_empty();
+            assert!(
+                own || meta.mode() & 0o022 == 0,
+                "{place:?}: {:o}",
+                meta.mode()
+            );
+        }
+    }
+}
+
+#[test]
 fn behind_a_link_the_file_itself_is_replaced() {
     let star = Star::new();
     fs::create_dir(star.ca.path("real")).unwrap();
