@@ -15,6 +15,10 @@ use std::collections::HashMap;
 
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Bytes are counted from the hub's start on, and its successor after an upgrade counts on: a tunnel lives
+for months, and the hub keeps no days. What went in one of them Prometheus knows:
+  increase(snihub_route_bytes_total[1d])")]
 pub(super) struct Args {
     /// Ask each party directly how it does; up to some seconds. `snihub doctor` says more
     #[arg(long)]
@@ -56,8 +60,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         "route",
         ">days left",
         ">open",
-        ">to it",
-        ">from it",
+        ">bytes to it",
+        ">bytes from it",
     ];
     if args.probe {
         headings.push("health");
@@ -85,9 +89,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         columns.row(cells);
     }
     let mut text = columns.print();
-    if let Some(why) = why {
-        text += &format!("no counts: {}\n", printable(&why));
-    }
+    text += &match why {
+        Some(why) => format!("no counts: {}\n", printable(&why)),
+        None => "bytes: since the hub's start, upgrades included\n".to_owned(),
+    };
     if folder.is_none() {
         text += "no days: no authority here, --ca DIR says where it is\n";
     }

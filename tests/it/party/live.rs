@@ -70,6 +70,10 @@ fn a_party_comes_moves_and_leaves() {
         party["client_to_upstream"].as_u64().unwrap() >= 1000,
         "{party}"
     );
+    let list = ok(&star, &hub, &["list"]);
+    let (heading, last) = (list.lines().next().unwrap(), list.lines().last().unwrap());
+    assert!(heading.ends_with("bytes to it  bytes from it"), "{list}");
+    assert!(last.contains("since the hub's start"), "{list}");
     let shown = ok(&star, &hub, &["show", "9998"]);
     assert!(
         shown.contains("1 tunnel open") && shown.contains("-> 9998.fate.org: 1 open"),
