@@ -39,8 +39,9 @@ Examples:
   snihub doctor --via proxy.fate.org:443 --broker-conf /pulsar/conf/standalone.conf
                                             on a party's machine: the hub, this broker's settings,
                                             and whether the hub leads to this broker
-  snihub doctor 10000 9999 --via proxy.fate.org --broker-conf standalone.conf
-                                            and whether it leads to these parties
+  snihub doctor 10000 9999 --via proxy.fate.org --broker-conf standalone.conf \\
+                --route-table pulsar_route_table.yaml
+                                            and whether it leads to these parties, and FATE to it
 
 With --via and neither --routes nor --config it looks as a party does, and reads no sni.yaml. A
 party's certificate is judged by --trust, else by the authority of --ca, else by the file that
@@ -57,8 +58,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     via: Option<String>,
     /// This party's broker.conf or standalone.conf
-    #[arg(long, value_name = "FILE", requires = "via")]
+    #[arg(long, value_name = "FILE", requires = "via", conflicts_with_all = ["config", "routes"])]
     broker_conf: Option<PathBuf>,
+    /// This party's route table for FATE, pulsar_route_table.yaml
+    #[arg(long, value_name = "FILE", requires = "broker_conf")]
+    route_table: Option<PathBuf>,
     /// The authority whose certificates count, PEM
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -224,13 +228,17 @@ fn heard(star: &Star, patience: Duration) -> Result<Result<Heard, Unheard>, Stop
 
 async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
     let via = args.via.as_deref().unwrap_or_default();
-    let text = match &args.broker_conf {
-        None => None,
-        Some(file) => Some(String::from_utf8_lossy(&read(file)?).into_owned()),
+    let text = |file: &Option<PathBuf>| match file {
+        None => Ok::<_, Stop>(None),
+        Some(file) => Ok(Some(String::from_utf8_lossy(&read(file)?).into_owned())),
     };
-    let settings = args.broker_conf.as_deref().zip(text.as_deref());
+    let (settings, table) = (text(&args.broker_conf)?, text(&args.route_table)?);
+    let settings = args.broker_conf.as_deref().zip(settings.as_deref());
     let layout = args.layout.unwrap_or(Layout::Pulsar);
-    let side = PartySide::new(hub_target(via)?, layout, settings);
+    let mut side = PartySide::new(hub_target(via)?, layout, settings);
+    if let Some((file, table)) = args.route_table.as_deref().zip(table.as_deref()) {
+        side = side.with_route_table(file, table);
+    }
     let folder = args.star.folder();
     let ours = folder.as_ref().and_then(authority);
     let doctor = args.doctor(ours.or_else(|| side.trust()))?;

@@ -12,6 +12,7 @@ mod ats;
 mod directives;
 pub mod edit;
 mod effects;
+mod fate_table;
 mod files;
 mod hub_yaml;
 mod import;
@@ -29,6 +30,7 @@ mod text;
 mod value;
 mod yaml;
 
+pub use fate_table::{FateEntry, fate_table};
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
 pub use import::{Imported, import};
 pub use load::{

@@ -131,6 +131,11 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// Whether it stands in quotes, or is a block of text: no number, whatever its letters.
+    pub(super) fn is_quoted(self) -> bool {
+        self.raw().kind == Kind::Quoted
+    }
+
     /// What it is, in words for a message.
     pub(super) fn seen(self) -> String {
         match self.value() {

@@ -17,6 +17,7 @@ mod leg;
 mod party_side;
 mod properties;
 mod reach;
+mod route_table;
 mod settings;
 
 pub use finding::{Finding, Report, Section, Severity};

@@ -3,6 +3,7 @@
 use super::Doctor;
 use super::finding::{Finding, Report, Section, ms};
 use super::leg::{Leg, Way, judge, judge_by};
+use super::route_table::RouteTable;
 use super::settings::{Own, Settings};
 use crate::net::Target;
 use crate::party::Party;
@@ -16,6 +17,7 @@ pub struct PartySide<'p> {
     hub: Target,
     layout: Layout,
     settings: Option<(&'p Path, Settings<'p>)>,
+    table: Option<RouteTable<'p>>,
     own: Own,
     party: Option<Party>,
 }
@@ -36,9 +38,16 @@ impl<'p> PartySide<'p> {
             hub,
             layout,
             settings,
+            table: None,
             own,
             party,
         }
+    }
+
+    /// The same, and the party's route table for FATE: its file and text.
+    pub fn with_route_table(mut self, file: &'p Path, text: &str) -> PartySide<'p> {
+        self.table = Some(RouteTable::parse(file, text));
+        self
     }
 
     /// The domain of the party here: other parties go by their number in it.
@@ -108,6 +117,14 @@ impl<'p> PartySide<'p> {
             format!("settings, {}", file.display()),
             settings.judge(self.party.as_ref()),
         )];
+        let judged = self.table.as_ref().map(|table| match &self.party {
+            Some(party) => table.judge(party, &self.hub),
+            None => vec![Finding::note(
+                "route_table",
+                "not looked at: the settings do not say whose it is",
+            )],
+        });
+        sections.push(Section::new("route table", judged.unwrap_or_default()));
         if let (Some(party), Some(listens)) = (&self.party, &self.own.listens)
             && let Ok(target) = super::hub_target(listens)
             && let Some(answer) = doctor.ask(party, &target, self.layout, true).await

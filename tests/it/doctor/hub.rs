@@ -341,6 +341,11 @@ fn wrong_usage_and_wrong_files_have_their_own_codes() {
         (&["--layout", "podvm"], "no party of a star"),
         (&["--via", "a b"], "\"a b\" is no HOST:PORT of a hub"),
         (&["--cert", "a"], "--key"),
+        (&["--broker-conf", "a"], "--via"),
+        (
+            &["--via", "h", "--broker-conf", "a", "--routes", "b"],
+            "cannot be used with",
+        ),
     ] {
         let said = rig.say(wrong);
         assert_eq!(said.code, Some(64), "{wrong:?}: {}", said.err);

@@ -209,6 +209,84 @@ fn what_the_file_names_is_read_if_it_is_a_file_and_bounded() {
 }
 
 #[test]
+fn a_route_table_that_leads_past_the_hub() {
+    let rig = Rig::new();
+    let (_hub, via) = with_broker(&rig, |settings| settings);
+    let given = rig.ca.read("parties/9998/pulsar_route_table.yaml");
+    let given = given.replace("proxy.fate.org:443", &via);
+    assert!(given.contains(&via), "{given}");
+    let says = |table: &str| {
+        rig.ca.dir.write("table.yaml", table);
+        let files = [
+            "--broker-conf",
+            "standalone.conf",
+            "--route-table",
+            "table.yaml",
+        ];
+        rig.run(&[&["--via", &via], &files[..]].concat())
+    };
+    assert_eq!(says(&given).found("route table"), ["ok route_table"]);
+    let last = given.lines().count() + 1;
+    let own = format!("proxy: {via}");
+    for (table, check, seen, fix) in [
+        (
+            format!("{given}10000:\n  host: 10.0.0.7\n  proxy: \"\"\n"),
+            "route_table.bypass",
+            format!("table.yaml:{last}: 10000: 10.0.0.7:6651 without a proxy"),
+            "pulsar-admin clusters delete 10000",
+        ),
+        (
+            format!("{given}10000: {{host: 10.0.0.7, proxy: \"{via}\"}}\n"),
+            "route_table.address",
+            format!("table.yaml:{last}: 10000: 10.0.0.7 by way of"),
+            "take the entry out",
+        ),
+        (
+            given.replace(&own, "proxy: \"\""),
+            "route_table.bypass",
+            "default: no proxy".to_owned(),
+            "proxy: \"127.0.0.1:",
+        ),
+        (
+            given.replace(&own, "proxy: https://127.0.0.1:1"),
+            "route_table.proxy",
+            "proxy: https://127.0.0.1:1".to_owned(),
+            "proxy: \"127.0.0.1:",
+        ),
+        (
+            given.replace("domain: fate.org", ""),
+            "route_table.domain",
+            "default: no domain".to_owned(),
+            "domain: fate.org",
+        ),
+        (
+            given.replace("default:", "10001:"),
+            "route_table.default",
+            "table.yaml has no `default`".to_owned(),
+            "domain: fate.org}",
+        ),
+    ] {
+        says(&table).error("route table", check, &seen, fix);
+    }
+    for (table, check) in [
+        (
+            format!("{given}\"10000\":\n  host: h\n"),
+            "route_table.unseen",
+        ),
+        (
+            given.replace(&own, "proxy: 127.0.0.1:1"),
+            "route_table.proxy",
+        ),
+        (given.replace("fate.org", "other.org"), "route_table.domain"),
+        (format!("{given}  no mapping"), "route_table"),
+    ] {
+        let said = says(&table);
+        let finding = said.finding("route table", check);
+        assert_eq!(finding["severity"], "warning", "{table}: {finding:#}");
+    }
+}
+
+#[test]
 fn an_empty_file_has_every_fault() {
     let rig = Rig::new();
     let (_hub, via) = with_broker(&rig, |_| String::new());
