@@ -1,11 +1,9 @@
 //! A broker's own settings: what makes it go past the hub, or a correct hub look broken.
 
 use super::finding::Finding;
-use super::properties::{MOST_BYTES, Properties};
+use super::named_files::{self, read};
+use super::properties::Properties;
 use crate::party::Party;
-use crate::pki::{Certificate, DUE_DAYS, Moment};
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -48,7 +46,7 @@ impl<'s> Settings<'s> {
             .filter(|name| is_name(name));
         let bound = get("bindAddress").filter(|bound| *bound != "0.0.0.0" && *bound != "::");
         let port = get("brokerServicePortTls").filter(|port| is_port(port));
-        let read = |key| get(key).and_then(|path| named_file(path).ok());
+        let read = |key| get(key).and_then(|path| read(path).ok());
         Own {
             name: name.map(str::to_ascii_lowercase),
             listens: port.map(|port| format!("{}:{port}", bound.unwrap_or("127.0.0.1"))),
@@ -65,7 +63,7 @@ impl<'s> Settings<'s> {
         findings.extend(self.advertised(party));
         findings.extend(self.checks());
         findings.extend(self.prefix(party));
-        findings.extend(self.certificate(party));
+        findings.extend(named_files::judge(&self.0, party));
         if findings.is_empty() {
             findings.push(Finding::ok("settings", "nothing in it goes past the hub"));
         }
@@ -206,81 +204,6 @@ impl<'s> Settings<'s> {
                 .fix(format!("replicatorPrefix={REPLICATOR_PREFIX}.{id}"))
         })
     }
-
-    fn certificate(&self, party: Option<&Party>) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut read = |key: &'static str| {
-            let path = self.0.get(key)?;
-            match named_file(path) {
-                Ok(bytes) => Some(bytes),
-                Err(error) => {
-                    findings.push(
-                        Finding::note("settings.file", format!("{}: {error}", self.0.at(key)))
-                            .why("not looked at; in a container the path is another one here"),
-                    );
-                    None
-                }
-            }
-        };
-        let (certificate, key) = (read("tlsCertificateFilePath"), read("tlsKeyFilePath"));
-        if let Some(pem) = certificate {
-            findings.extend(self.own_certificate(&pem, party));
-        }
-        if let Some(pem) = key {
-            findings.extend(self.own_key(&pem));
-        }
-        findings
-    }
-
-    fn own_certificate(&self, pem: &[u8], party: Option<&Party>) -> Option<Finding> {
-        let at = self.0.at("tlsCertificateFilePath");
-        let own = match Certificate::read_pem(pem) {
-            Ok(own) => own,
-            Err(why) => {
-                return Some(Finding::error(
-                    "settings.certificate",
-                    format!("{at}: {why}"),
-                ));
-            }
-        };
-        let days = own.not_after.days_after(Moment::now());
-        let renew = "ask the hub's operator for `snihub pki renew`, and restart the broker";
-        if days < DUE_DAYS {
-            let seen = format!("{at}: {days} days left ({})", own.not_after);
-            let finding = match days < 0 {
-                true => Finding::error("settings.certificate", seen),
-                false => Finding::warning("settings.certificate", seen),
-            };
-            return Some(finding.why("callers refuse it when it is over").fix(renew));
-        }
-        let party = party?;
-        let carries = own
-            .names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(&party.name));
-        (!carries).then(|| {
-            let seen = format!("{at}: it is for {}", own.names.join(", "));
-            Finding::error("settings.certificate", seen)
-                .why(format!(
-                    "callers ask for {} and check that name",
-                    party.name
-                ))
-                .fix(renew)
-        })
-    }
-
-    fn own_key(&self, pem: &[u8]) -> Option<Finding> {
-        let text = String::from_utf8_lossy(pem);
-        let old = [
-            "-----BEGIN RSA PRIVATE KEY-----",
-            "-----BEGIN EC PRIVATE KEY-----",
-        ];
-        old.iter().any(|label| text.contains(label)).then(|| {
-            Finding::error("settings.key", self.0.at("tlsKeyFilePath"))
-                .why("the key is in the old form, and the broker (netty) reads PKCS#8 only")
-                .fix("openssl pkcs8 -topk8 -nocrypt -in OLD -out broker.key-pk8.pem")
-        })
-    }
 }
 
 /// The host of a listener with TLS (`NAME:pulsar+ssl://HOST:PORT`, separated by commas): that of the
@@ -313,20 +236,4 @@ fn is_name(text: &str) -> bool {
 /// A port as the file has it: Java reads a decimal number, and 0 is any that is free.
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port != 0)
-}
-
-/// A file that the settings name, which may be anything: a regular one, and a bounded length of it.
-fn named_file(path: &str) -> io::Result<Vec<u8>> {
-    // Asked before it is opened: the opening of a FIFO waits for who writes (fifo(7)).
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MOST_BYTES {
-        true => Err(io::Error::other(format!("more than {MOST_BYTES} bytes"))),
-        false => Ok(bytes),
-    }
 }

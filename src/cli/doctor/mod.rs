@@ -1,30 +1,26 @@
 //! `snihub doctor`: asks a party, directly and through the hub, and says what is wrong.
 
-use super::check::plural;
-use super::columns::wrap;
-use super::exit::{Exit, answer, complain};
+mod text;
+
+use super::Format;
+use super::exit::{Exit, complain};
 use super::party::{Star, Stop};
 use super::pki::layouts;
-use super::{Format, hub};
 use crate::admin::client::ClientError;
 use crate::config;
 use crate::party::doctor::{
-    Doctor, Finding, Heard, HubSide, Issued, MOST_SETTINGS_BYTES, PartySide, Report, Severity,
-    Unheard, hub_target, written_door,
+    Doctor, Finding, Heard, HubSide, Issued, MOST_SETTINGS_BYTES, PartySide, Report, Unheard,
+    hub_target, written_door,
 };
 use crate::party::{LAYOUTS, Party, PartyError, Routes};
 use crate::pki::{Folder, Layout};
 use crate::probe::{Identity, Prober, Trust};
-use serde_json::json;
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime;
 
-/// Columns of a terminal that nobody made wider.
-const WIDTH: usize = 80;
 /// For each step where a party is one line of many.
 const GLANCE: Duration = Duration::from_secs(2);
 /// Parties that are asked at once.
@@ -113,7 +109,7 @@ fn examine(args: &Args) -> Result<Exit, Stop> {
         true => runtime.block_on(at_party(args))?,
         false => runtime.block_on(at_hub(args))?,
     };
-    Ok(tell(&reports, args.format))
+    Ok(text::tell(&reports, args.format))
 }
 
 impl Args {
@@ -317,69 +313,4 @@ fn read(file: &Path) -> Result<Vec<u8>, Stop> {
         .read_to_end(&mut bytes)
         .map_err(unread)?;
     Ok(bytes)
-}
-
-fn tell(reports: &[Report], format: Format) -> Exit {
-    let worst = reports.iter().map(|report| report.worst).max();
-    let worst = worst.unwrap_or(Severity::Ok);
-    let exit = match worst {
-        Severity::Ok | Severity::Note => Exit::Ok,
-        Severity::Warning => Exit::No,
-        Severity::Error => Exit::Broken,
-    };
-    if format == Format::Json {
-        let body = json!({ "worst": worst, "reports": reports });
-        return answer(&format!("{body:#}\n"), exit);
-    }
-    let mut text = String::new();
-    for report in reports {
-        show(&mut text, report);
-    }
-    let count = |severity| {
-        let findings = reports.iter().flat_map(|report| &report.sections);
-        let findings = findings.flat_map(|section| &section.findings);
-        findings
-            .filter(|finding| finding.severity == severity)
-            .count()
-    };
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    // Writing to a String does not fail.
-    let _ = match worst {
-        Severity::Ok | Severity::Note => writeln!(text, "all is well"),
-        _ => writeln!(
-            text,
-            "{}, {}",
-            plural(errors, "error"),
-            plural(warnings, "warning")
-        ),
-    };
-    answer(&text, exit)
-}
-
-fn show(text: &mut String, report: &Report) {
-    let _ = writeln!(text, "{}", hub::printable(&report.subject));
-    for section in &report.sections {
-        wrap(text, "  ", 4, WIDTH, &hub::printable(&section.title));
-        for finding in &section.findings {
-            show_finding(text, finding);
-        }
-    }
-    text.push('\n');
-}
-
-fn show_finding(text: &mut String, finding: &Finding) {
-    let word = match finding.severity {
-        Severity::Ok => "ok",
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "ERROR",
-    };
-    let head = format!("    {word:<9}");
-    wrap(text, &head, 13, WIDTH, &hub::printable(&finding.seen));
-    for (word, said) in [("why: ", &finding.why), ("do:  ", &finding.fix)] {
-        if let Some(said) = said {
-            let head = format!("{:13}{word}", "");
-            wrap(text, &head, 18, WIDTH, &hub::printable(said));
-        }
-    }
 }
