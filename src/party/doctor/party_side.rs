@@ -1,10 +1,11 @@
 //! On a party's machine: the hub's address, the broker's own settings, and names to ask for.
 
-use super::Doctor;
 use super::finding::{Finding, Report, Section, ms};
 use super::leg::{Leg, Way, judge, judge_by};
+use super::reach::not_connected;
 use super::route_table::RouteTable;
 use super::settings::{Own, Settings};
+use super::{Doctor, NOBODY};
 use crate::net::Target;
 use crate::party::Party;
 use crate::pki::Layout;
@@ -70,16 +71,11 @@ impl<'p> PartySide<'p> {
                 "tcp",
                 format!("{} answers, in {}", tcp.address, ms(tcp.connect_time)),
             )),
-            Err(_) => {
-                // Told as a party's way, whose it is.
-                let nobody = self.party.clone().or_else(|| others.first().cloned());
-                if let (Some(party), Err(error)) = (nobody, reached.as_ref()) {
-                    findings.push(super::reach::not_connected(
-                        &self.leg(doctor, &party, &self.hub, Way::Hub),
-                        error,
-                    ));
-                } else if let Err(error) = &reached {
-                    findings.push(Finding::error("tcp", error.to_string()));
+            Err(error) => {
+                // The hub is no party's more than another's.
+                if let Ok(nobody) = Party::new(NOBODY, None) {
+                    let leg = self.leg(doctor, &nobody, &self.hub, Way::Hub);
+                    findings.push(not_connected(&leg, error));
                 }
             }
         }
