@@ -53,6 +53,14 @@ pub(super) trait Routed: std::fmt::Debug {
 }
 
 impl Leg<'_> {
+    /// What the port of its TLS is called in its own settings.
+    pub(super) fn tls_port(&self) -> &'static str {
+        match self.layout {
+            Layout::Pulsar => "brokerServicePortTls",
+            _ => "its port with TLS",
+        }
+    }
+
     /// Whether the party did, when it was asked directly.
     pub(super) fn speaks_tls_directly(&self) -> bool {
         let direct = self.direct.and_then(|answer| answer.tls.as_ref());
@@ -128,7 +136,7 @@ fn handshake(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
         }
         None => findings.extend(certificate::judge(leg, tls)),
     }
-    findings.extend(client_certificate(tls));
+    findings.extend(client_certificate(leg, tls));
     findings
 }
 
@@ -156,7 +164,7 @@ fn elsewhere(tls: &Tls) -> Finding {
     }
 }
 
-fn client_certificate(tls: &Tls) -> Option<Finding> {
+fn client_certificate(leg: &Leg<'_>, tls: &Tls) -> Option<Finding> {
     Some(match tls.client {
         ClientCertificate::NotAsked => return None,
         ClientCertificate::Asked => Finding::note(
@@ -166,43 +174,58 @@ fn client_certificate(tls: &Tls) -> Option<Finding> {
         ClientCertificate::Taken => {
             Finding::ok("client_certificate", "it takes our client certificate")
         }
-        ClientCertificate::Required => client_required(),
-        ClientCertificate::Declined => client_declined(),
+        ClientCertificate::Required => client_required(leg),
+        ClientCertificate::Declined => client_declined(leg),
     })
 }
 
-fn client_declined() -> Finding {
+fn client_declined(leg: &Leg<'_>) -> Finding {
     Finding::error(
         "client_certificate.declined",
         "it ends the connection of who shows our client certificate",
     )
     .why("whoever calls this party shows one of the same authority")
-    .fix("tlsTrustCertsFilePath of its broker.conf has to hold the authority's certificate")
+    .fix(match leg.layout {
+        Layout::Pulsar => {
+            "tlsTrustCertsFilePath of its broker.conf has to hold the authority's certificate"
+        }
+        _ => "the file of the authorities that it trusts has to hold the authority's certificate",
+    })
 }
 
-fn client_required() -> Finding {
+fn client_required(leg: &Leg<'_>) -> Finding {
     Finding::warning(
         "client_certificate.required",
         "it requires a client certificate, and there is none to show: not asked further",
     )
-    .why(
-        "brokers that replicate to it have to show one: brokerClientAuthenticationPlugin=\
-         org.apache.pulsar.client.impl.auth.AuthenticationTls, with its tlsCertFile and tlsKeyFile",
-    )
-    .fix(
-        "run this again with --cert and --key of a party; if nobody is to show one: \
-         tlsRequireTrustedClientCertOnConnect=false in its broker.conf",
-    )
+    .why(match leg.layout {
+        Layout::Pulsar => {
+            "brokers that replicate to it have to show one: brokerClientAuthenticationPlugin=\
+             org.apache.pulsar.client.impl.auth.AuthenticationTls, with its tlsCertFile and tlsKeyFile"
+        }
+        _ => "whoever calls this party has to show one",
+    })
+    .fix(match leg.layout {
+        Layout::Pulsar => {
+            "run this again with --cert and --key of a party; if nobody is to show one: \
+             tlsRequireTrustedClientCertOnConnect=false in its broker.conf"
+        }
+        _ => "run this again with --cert and --key of a party",
+    })
 }
 
 fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
+    let found = found.or(match why {
+        NoTls::NotTls(looks) => Some(*looks),
+        _ => None,
+    });
     if let Some(looks) = found {
         return instead::judge(leg, looks);
     }
     let (id, name) = (&leg.party.id, &leg.party.name);
     match (why, leg.way) {
-        (NoTls::CertificateRequired, _) => client_required(),
-        (NoTls::CertificateDeclined, _) => client_declined(),
+        (NoTls::CertificateRequired, _) => client_required(leg),
+        (NoTls::CertificateDeclined, _) => client_declined(leg),
         (NoTls::Alert(112), Way::Hub) => unknown(leg),
         (NoTls::Alert(49), Way::Hub) if leg.at_hub => Finding::note(
             "hub.not_allowed",
@@ -240,10 +263,10 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
         _ => Finding::error("tls", format!("{}: {why}", instead::at(leg)))
             .why("brokers reach it as far as this, and no further")
             .fix(match (leg.way, leg.at_hub) {
-                (Way::Direct, _) => {
-                    "its own log says why; brokerServicePortTls has to be the port of the route"
-                        .to_owned()
-                }
+                (Way::Direct, _) => format!(
+                    "its own log says why; {} has to be the port of the route",
+                    leg.tls_port()
+                ),
                 (Way::Hub, true) => "see what answers directly, above".to_owned(),
                 (Way::Hub, false) => {
                     format!("on the hub's machine, `snihub doctor {id}` says what answers there")

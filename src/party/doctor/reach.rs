@@ -3,6 +3,7 @@
 use super::finding::{Finding, ms};
 use super::leg::{Leg, Way};
 use crate::net::{DialError, Host};
+use crate::pki::Layout;
 use crate::probe::Tcp;
 
 pub(super) fn connected(leg: &Leg<'_>, tcp: &Tcp) -> Finding {
@@ -55,6 +56,13 @@ pub(super) fn not_connected(leg: &Leg<'_>, error: &DialError) -> Finding {
         (Way::Direct, "resolve") => finding
             .why("the hub resolves as this machine does: every call to this party fails")
             .fix(format!("`snihub party reroute {id} --route ADDRESS:PORT`, or a name that /etc/hosts or the DNS knows here")),
+        (Way::Direct, "tcp.refused") if leg.layout != Layout::Pulsar => finding
+            .why("every call to this party fails with TLS alert 80")
+            .fix(format!(
+                "does it run, with TLS on port {}? If it is elsewhere: `snihub party reroute {id} \
+                 --route HOST:PORT`",
+                target.port
+            )),
         (Way::Direct, "tcp.refused") => finding
             .why("every call to this party fails with TLS alert 80")
             .fix(format!(

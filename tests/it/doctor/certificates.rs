@@ -229,7 +229,7 @@ fn a_server_that_declines_a_client_certificate_of_another_authority() {
                 way,
                 "client_certificate.declined",
                 "ends the connection",
-                "tlsTrustCertsFilePath",
+                "has to hold the authority's certificate",
             );
         }
     }

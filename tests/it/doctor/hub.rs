@@ -14,6 +14,9 @@ fn a_closed_port() {
     let closed = listener.local_addr().unwrap();
     drop(listener);
     let hub = hub(&[("9998.fate.org", closed)]);
+    // Nothing of Pulsar to who does not run it.
+    let said = rig.doctor(&hub, &["9998", "--layout", "eggroll"]);
+    said.error("directly", "tcp.refused", "nobody listens", "does it run");
     let said = rig.doctor(&hub, &["9998"]);
     said.error(
         "directly",
