@@ -244,12 +244,13 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
             "hub.no_answer",
             format!("the hub takes the hello, and then: {why}"),
         )
-        .why("that is what a plain Pulsar port does, and anything else that speaks no TLS")
+        .why(match leg.speaks_tls_directly() {
+            true => "directly the party speaks TLS: the hub hangs, or another one answers there",
+            false => "that is what a plain Pulsar port does, and anything else that speaks no TLS",
+        })
         .fix(match leg.at_hub {
             true if leg.speaks_tls_directly() => {
-                "directly it speaks TLS: the hub itself hangs, or another one answers there; \
-                 `snihub status`"
-                    .to_owned()
+                "`snihub status`, and the hub's log: `journalctl -u snihub`".to_owned()
             }
             true => "see what answers directly, above".to_owned(),
             false => format!("on the hub's machine, `snihub doctor {id}` says what answers there"),

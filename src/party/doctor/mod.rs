@@ -32,7 +32,7 @@ pub use properties::MOST_BYTES as MOST_SETTINGS_BYTES;
 use crate::net::{Fence, Host, Target};
 use crate::party::{Hub, Party, PartyError};
 use crate::pki::Layout;
-use crate::probe::{Answer, Identity, Prober, Question, Trust};
+use crate::probe::{Answer, Identity, NoTls, Prober, Question, Trust};
 use crate::tls::{LooksLike, ServerName};
 use std::time::{Duration, SystemTime};
 
@@ -89,13 +89,21 @@ impl Doctor {
     ) -> Option<(Answer, Option<LooksLike>)> {
         let answer = self.ask(party, hub, layout, false).await?;
         let mut no_hub = None;
-        if answer.instead.is_some()
+        if without_tls(&answer).is_some()
             && let Ok(nobody) = Party::new(NOBODY, None)
         {
             let other = self.ask(&nobody, hub, layout, false).await;
-            no_hub = other.and_then(|other| other.instead);
+            no_hub = other.as_ref().and_then(without_tls);
         }
         Some((answer, no_hub))
+    }
+}
+
+/// What came that is no TLS.
+fn without_tls(answer: &Answer) -> Option<LooksLike> {
+    match answer.tls {
+        Some(Err(NoTls::NotTls(looks))) => Some(looks),
+        _ => None,
     }
 }
 

@@ -244,7 +244,7 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
         "through the hub",
         "hub.no_answer",
         "no answer to the hello in time",
-        "the hub itself hangs",
+        "snihub status",
     );
 }
 

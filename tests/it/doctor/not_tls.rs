@@ -190,6 +190,16 @@ fn a_web_server_in_the_place_of_the_hub() {
     );
 }
 
+/// What says nothing that is known is no hub either.
+#[test]
+fn something_unknown_in_the_place_of_the_hub() {
+    let rig = Rig::new();
+    let place = serve(|stream| after_reading(stream, b"<!DOCTYPE HTML>\n<html>no</html>\n"));
+    let said = rig.run(&["9998.fate.org", "--via", &place.to_string()]);
+    let seen = format!("{place} itself speaks no TLS (unknown protocol)");
+    said.error("through the hub", "hub.none", &seen, "--via");
+}
+
 fn web_server() -> SocketAddr {
     serve(|stream| {
         after_reading(
