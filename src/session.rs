@@ -191,9 +191,10 @@ async fn establish(
     let limits = worker.tunnel_limits(&snapshot.settings, &route);
     let generation = snapshot.generation;
     drop(snapshot);
-    let header = route
-        .send_proxy
-        .map(|version| ProxyHeader { version, endpoints });
+    let header = route.send_proxy.map(|version| ProxyHeader {
+        version,
+        endpoints: Some(endpoints),
+    });
     let dialing = worker.permits().dials.take();
     let dialed = tokio::select! {
         dialed = dial::dial(&target, worker.resolver(), &options, header, preface) => dialed,

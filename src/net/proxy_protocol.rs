@@ -139,26 +139,19 @@ fn header(addresses: Option<&ProxiedAddress>, len: usize) -> Parsed {
 pub struct ProxyHeader {
     /// Which form.
     pub version: ProxyVersion,
-    /// Of the client's connection to the hub.
-    pub endpoints: Endpoints,
+    /// Of the client's connection to the hub; `None`: it speaks for the hub itself.
+    pub endpoints: Option<Endpoints>,
 }
 
 impl ProxyHeader {
     /// Its bytes: at most 107 (version 1) or 52 (version 2). One family for both addresses
     /// (section 2.1): where they differ (a client behind a PROXY header), the IPv4 one is written
-    /// IPv4-mapped.
+    /// IPv4-mapped. The hub itself is UNKNOWN there (section 2.1) or LOCAL (section 2.2).
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (client, local) = (
-            canonical(self.endpoints.client),
-            canonical(self.endpoints.local),
-        );
-        let (source, destination) = if client.is_ipv4() == local.is_ipv4() {
-            (client, local)
-        } else {
-            (as_v6(client), as_v6(local))
+        let header = match self.endpoints {
+            Some(endpoints) => proxy_header::ProxyHeader::with_address(proxied(endpoints)),
+            None => proxy_header::ProxyHeader::with_local(),
         };
-        let header =
-            proxy_header::ProxyHeader::with_address(ProxiedAddress::stream(source, destination));
         let mut bytes = Vec::with_capacity(MAX_V1);
         // Neither can fail: one family, a stream, no TLVs, and a Vec that grows.
         let written = match self.version {
@@ -167,6 +160,14 @@ impl ProxyHeader {
         };
         debug_assert!(written.is_ok(), "{written:?}");
         bytes
+    }
+}
+
+fn proxied(endpoints: Endpoints) -> ProxiedAddress {
+    let (client, local) = (canonical(endpoints.client), canonical(endpoints.local));
+    match client.is_ipv4() == local.is_ipv4() {
+        true => ProxiedAddress::stream(client, local),
+        false => ProxiedAddress::stream(as_v6(client), as_v6(local)),
     }
 }
 
@@ -307,10 +308,10 @@ mod tests {
     #[test]
     fn mixed_families_are_written_as_ipv6() {
         let written = |version, client, local| {
-            let endpoints = Endpoints {
+            let endpoints = Some(Endpoints {
                 client: address(client),
                 local: address(local),
-            };
+            });
             ProxyHeader { version, endpoints }.to_bytes()
         };
         assert_eq!(
@@ -371,7 +372,7 @@ mod tests {
             client in any_address(), local in any_address(), text: bool, tail: Vec<u8>,
         ) {
             let version = if text { ProxyVersion::V1 } else { ProxyVersion::V2 };
-            let endpoints = Endpoints { client, local };
+            let endpoints = Some(Endpoints { client, local });
             let mut bytes = ProxyHeader { version, endpoints }.to_bytes();
             let len = bytes.len();
             prop_assert!(len <= MAX_V1);

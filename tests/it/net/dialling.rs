@@ -2,6 +2,7 @@
 //! client's first bytes before anything else.
 
 use super::{bounded, listen, memory, owed};
+use crate::support::black_hole::black_hole;
 use snihub::net::{
     DialError, DialOptions, Dialed, Fence, HelloMemory, Host, ProxyHeader, ProxyVersion,
     ResolveClient, Resolver, ResolverFiles, Target, dial, listener,
@@ -72,34 +73,6 @@ async fn try_dial(
     dialed
 }
 
-/// Takes no connection any more: its accept queue is full, so the kernel drops every SYN.
-struct BlackHole {
-    address: SocketAddr,
-    _listener: Socket,
-    _queued: Vec<Socket>,
-}
-
-fn black_hole(ip: &str, port: u16) -> BlackHole {
-    let ip: IpAddr = ip.parse().unwrap();
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::new(ip, port).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let queued = (0..4)
-        .map(|_| {
-            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            client.set_nonblocking(true).unwrap();
-            let _ = client.connect(&address.into());
-            client
-        })
-        .collect();
-    BlackHole {
-        address,
-        _listener: listener,
-        _queued: queued,
-    }
-}
-
 async fn refusing_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
@@ -130,13 +103,23 @@ async fn the_preface_is_the_first_that_an_upstream_gets() {
 async fn a_proxy_header_goes_before_it() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = literal(upstream.local_addr().unwrap(), Fence::Open);
-    let endpoints = snihub::net::Endpoints {
+    let clients = Some(snihub::net::Endpoints {
         client: "10.1.2.3:4567".parse().unwrap(),
         local: "10.0.0.9:443".parse().unwrap(),
-    };
+    });
     let v1 = b"PROXY TCP4 10.1.2.3 10.0.0.9 4567 443\r\n".as_slice();
     let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x03\x0a\0\0\x09\x11\xd7\x01\xbb";
-    for (version, wire) in [(ProxyVersion::V1, v1), (ProxyVersion::V2, v2.as_slice())] {
+    for (version, endpoints, wire) in [
+        (ProxyVersion::V1, clients, v1),
+        (ProxyVersion::V2, clients, v2.as_slice()),
+        // Of the hub itself.
+        (ProxyVersion::V1, None, b"PROXY UNKNOWN\r\n".as_slice()),
+        (
+            ProxyVersion::V2,
+            None,
+            b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".as_slice(),
+        ),
+    ] {
         let memory = memory();
         let header = Some(ProxyHeader { version, endpoints });
         let (resolver, options) = (hosts(""), DialOptions::default());

@@ -44,6 +44,7 @@ fn header(version: ProxyVersion, client: &str, local: &str) -> Vec<u8> {
         client: address(client),
         local: address(local),
     };
+    let endpoints = Some(endpoints);
     ProxyHeader { version, endpoints }.to_bytes()
 }
 

@@ -1,5 +1,6 @@
 //! What several promises need: hellos to send, the committed cases, a judge, a running hub, a party.
 
+pub(crate) mod black_hole;
 pub(crate) mod broken;
 pub(crate) mod certs;
 pub(crate) mod corpus;
