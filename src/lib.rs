@@ -27,7 +27,8 @@
 //! One [`worker`] per core, each a current-thread runtime that owns its listeners (SO_REUSEPORT),
 //! its sessions, its pipes and scratch: while bytes flow nothing is locked and nothing is shared.
 //! The thread that called [`server::run`] is the control thread: it resolves names, notices changed
-//! files, [reloads](reload), hears signals and [ends](shutdown) the whole. Orders go to the workers
+//! files, [reloads](reload), asks upstreams for their [health], hears signals and [ends](shutdown) the
+//! whole. Orders go to the workers
 //! as [`worker::Command`]s.
 //!
 //! A third kind answers the [`admin`] doors: it reads the workers' counters where they write them,
@@ -60,6 +61,7 @@
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API, the page; the client | `server` |
 //! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
 //! | [`probe`] | asks a party: TCP, TLS, certificates, Pulsar CONNECT; findings as values | `net`, `pki` |
+//! | [`health`] | asks the upstreams in turns, and tells how they do | `probe`, `snapshot` |
 //! | [`party`] | a party of the star: its route, its certificate, its bundle, its doctor | `config`, `pki`, `probe`, `admin` |
 //! | [`demo`] | parties and the real hub in one process | `server`, `pki` |
 //! | [`cli`] | clap; one file per command; decides nothing | everything |
@@ -72,6 +74,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod health;
 pub mod meter;
 pub mod net;
 pub mod party;

@@ -3,9 +3,12 @@
 use super::reports;
 use super::respond::{Answer, text};
 use crate::permits::tunnels_for;
+use crate::route::Route;
 use crate::server::Control;
-use crate::telemetry::metrics::{self, Vitals};
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::{self, Upstream, Upstreams, Vitals};
 use hyper::StatusCode;
+use std::sync::Arc;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -69,5 +72,40 @@ fn vitals(control: &Control) -> Vitals {
         generation: snapshot.generation,
         ready: not_ready(control).is_none(),
         reloaded: control.reloads().get(),
+        upstreams: upstreams(control, &snapshot),
+    }
+}
+
+/// Those of the first routes have series of their own.
+fn upstreams(control: &Control, snapshot: &Snapshot) -> Upstreams {
+    let known = control.health();
+    if known.asked == 0 {
+        return Upstreams::default();
+    }
+    let series = |(_, route): (u32, &Arc<Route>)| {
+        let health = known.routes.get(&route.id)?;
+        let shown = health.certificate.as_ref();
+        Some(Upstream {
+            route: Arc::clone(&route.id),
+            up: health.failing.is_none(),
+            took: health.took,
+            certificate: shown.map(|own| {
+                let others = own.also.as_ref().map_or(0, |also| also.many);
+                (own.not_after.0, others)
+            }),
+        })
+    };
+    let most = snapshot.settings.metrics.max_routes;
+    let failing = known.failing();
+    Upstreams {
+        up: known.routes.len() - failing,
+        failing,
+        unknown: known.asked.saturating_sub(known.routes.len()),
+        routes: snapshot
+            .routes
+            .entries()
+            .filter_map(series)
+            .take(most)
+            .collect(),
     }
 }

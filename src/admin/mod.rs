@@ -15,6 +15,7 @@ mod door;
 mod guard;
 mod health;
 mod page;
+mod probes;
 mod query;
 mod reports;
 mod respond;

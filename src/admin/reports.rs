@@ -1,6 +1,7 @@
 //! What the API tells, as JSON.
 
 use super::health;
+use super::probes::{ProbeRow, summary};
 use crate::config::{OnRouteRemoved, ProxyProtocol, Settings};
 use crate::reload::Told;
 use crate::route::ConnectPorts;
@@ -46,6 +47,7 @@ pub(super) fn status(control: &Control) -> Value {
         "config_hash": hash(&reloaded),
         "last_reload": last_reload(&reloaded),
         "predecessors": predecessors(control),
+        "upstreams": summary(&control.health(), &snapshot.routes),
         "sessions": sessions(control),
         "tunnels_open": totals.open(),
         "tunnels_opened": totals.opened,
@@ -110,6 +112,7 @@ struct RouteRow {
     line: Option<u32>,
     target: Option<String>,
     inbound_ports: Option<String>,
+    probe: Option<ProbeRow>,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -166,6 +169,7 @@ impl Routes {
                 .add(sum);
         }
         let (snapshot, now_ms) = (control.snapshot(), unix_ms(SystemTime::now()));
+        let known = control.health();
         let mut routes: Vec<RouteRow> = snapshot
             .routes
             .entries()
@@ -174,6 +178,10 @@ impl Routes {
                 line: Some(line),
                 target: route.target().map(ToString::to_string),
                 inbound_ports: route.inbound_ports().map(ToString::to_string),
+                probe: known
+                    .routes
+                    .get(&route.id)
+                    .map(|health| ProbeRow::of(&route.id, health)),
                 counts: Counts::of(&by_route.remove(&route.id).unwrap_or_default(), now_ms),
             })
             .collect();
@@ -184,6 +192,7 @@ impl Routes {
             line: None,
             target: None,
             inbound_ports: None,
+            probe: None,
             counts: Counts::of(&sum, now_ms),
         }));
         let links = pairs.into_iter().map(|(pair, sum)| LinkRow {
@@ -320,6 +329,11 @@ fn rest(settings: &Settings) -> Map<String, Value> {
             OnRouteRemoved::Close => "close",
         },
         "reload": { "allow_shrink": settings.reload_allow_shrink },
+        "probe": {
+            "kind": settings.probe.kind.label(),
+            "interval_ms": settings.probe.interval.as_millis() as u64,
+            "timeout_ms": settings.probe.timeout.as_millis() as u64,
+        },
         "access_log": {
             "format": format!("{:?}", settings.access_log.format).to_lowercase(),
             "to": settings.access_log.to.as_deref().unwrap_or(Path::new("stdout")),

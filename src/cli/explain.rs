@@ -5,7 +5,7 @@ use super::{Files, Format, check};
 use crate::config::{self, Loaded};
 use crate::net::addr::{Fence, Host, Target};
 use crate::refusal::Refusal;
-use crate::route::{Action, Query, Route, Timeouts};
+use crate::route::{Action, ProbeKind, Query, Route, Timeouts};
 use crate::tls::{NameError, ServerName};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -123,6 +123,8 @@ struct EntryReport {
     ip_allow: Option<String>,
     sources: Option<String>,
     send_proxy: Option<&'static str>,
+    /// Where the entry says it: `off`, `tcp` or `tls`.
+    probe: Option<&'static str>,
     /// Those that the entry sets, in milliseconds; 0 is off.
     timeouts_ms: BTreeMap<&'static str, u64>,
 }
@@ -236,6 +238,7 @@ impl EntryReport {
                 crate::net::addr::ProxyVersion::V1 => "v1",
                 crate::net::addr::ProxyVersion::V2 => "v2",
             }),
+            probe: route.probe.map(ProbeKind::label),
             timeouts_ms: timeouts(&route.timeouts),
         }
     }
@@ -348,6 +351,9 @@ impl Display for EntryReport {
         }
         if let Some(version) = self.send_proxy {
             writeln!(f, "header    PROXY {version} before the hello")?;
+        }
+        if let Some(kind) = self.probe {
+            writeln!(f, "probe     {kind}")?;
         }
         for (key, millis) in &self.timeouts_ms {
             let value = if *millis == 0 {

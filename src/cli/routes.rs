@@ -2,7 +2,8 @@
 
 use super::columns::{Columns, bytes};
 use super::exit::Exit;
-use super::hub::{Hub, number, rows, text};
+use super::hub::{Hub, number, printable, rows, text};
+use crate::pki::Moment;
 use serde_json::Value;
 
 /// Lists the routes in force with their tunnels, bytes and refusals since the start.
@@ -36,6 +37,9 @@ const COUNTS: [&str; 6] = [
     ">from upstreams",
 ];
 
+/// The last one may be a long line.
+const PROBED: [&str; 3] = [">ms", ">days left", "probe"];
+
 fn counts(row: &Value) -> [String; 6] {
     let n = |key: &str| number(&row[key]);
     [
@@ -49,16 +53,40 @@ fn counts(row: &Value) -> [String; 6] {
 }
 
 fn routes(body: &Value) -> String {
-    let mut columns = Columns::new(&[&["route", ">line", "target"], &COUNTS[..]].concat());
+    let probed = rows(body, "routes")
+        .iter()
+        .any(|row| !row["probe"].is_null());
+    let more = if probed { &PROBED[..] } else { &[] };
+    let mut columns = Columns::new(&[&["route", ">line", "target"], &COUNTS[..], more].concat());
     for row in rows(body, "routes") {
         let line = row["line"]
             .as_u64()
             .map_or("-".to_owned(), |line| line.to_string());
         let mut cells = vec![text(&row["id"]), line, text(&row["target"])];
         cells.extend(counts(row));
+        if probed {
+            cells.extend(probe(&row["probe"]));
+        }
         columns.row(cells);
     }
     columns.print()
+}
+
+/// What the latest probe found.
+fn probe(probe: &Value) -> [String; 3] {
+    if probe.is_null() {
+        return ["-"; 3].map(str::to_owned);
+    }
+    let end = probe["certificate"]["not_after_unix_ms"].as_i64();
+    let days = end.map(|ms| Moment(ms / 1_000).days_after(Moment::now()));
+    let why = probe["why"]
+        .as_str()
+        .map(|why| format!(": {}", printable(why)));
+    [
+        format!("{:.1}", probe["took_ms"].as_f64().unwrap_or(0.0)),
+        days.map_or("-".to_owned(), |days| days.to_string()),
+        format!("{}{}", text(&probe["state"]), why.unwrap_or_default()),
+    ]
 }
 
 fn links(body: &Value) -> String {

@@ -1,13 +1,16 @@
 //! `snihub status`: the running hub at a glance.
 
 use super::check::plural;
-use super::columns::{bytes, time};
+use super::columns::{bytes, time, wrap};
 use super::exit::Exit;
 use super::hub::{Hub, number, rows, text};
 use crate::pki::Moment;
 use serde_json::Value;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Of lines that are longer than what stands before them leaves room for.
+const WIDTH: usize = 100;
 
 /// Shows whether the hub is well, what it carries and what became of the last reload.
 #[derive(Debug, clap::Args)]
@@ -103,6 +106,7 @@ fn show(body: &Value) -> String {
     for problem in rows(&body["last_reload"], "problems") {
         let _ = writeln!(out, "{:<12} {}", "", text(problem));
     }
+    out.push_str(&upstreams(&body["upstreams"]));
     for one in rows(body, "predecessors") {
         let (pid, tunnels) = (number(&one["pid"]), number(&one["tunnels_open"]));
         let tunnels = plural(tunnels as usize, "tunnel");
@@ -112,6 +116,30 @@ fn show(body: &Value) -> String {
             "{:<12} pid {pid}, {tunnels} of these, closed until {until}",
             "draining"
         );
+    }
+    out
+}
+
+/// How those do that are asked, and what somebody has to look at.
+fn upstreams(body: &Value) -> String {
+    if body.is_null() {
+        return String::new();
+    }
+    let n = |key: &str| number(&body[key]);
+    let (up, failing) = (n("up"), n("failing"));
+    let new = match n("asked").saturating_sub(up + failing) {
+        0 => String::new(),
+        new => format!(", {new} not asked yet"),
+    };
+    let mut out = format!("{:<12} {up} up, {failing} failing{new}\n", "upstreams");
+    for trouble in rows(body, "troubles") {
+        let head = format!("{:<12} ", "");
+        wrap(&mut out, &head, head.len(), WIDTH, &text(&trouble["text"]));
+    }
+    let more = n("more_troubles");
+    if more > 0 {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "{:<12} and {more} more: `snihub routes`", "");
     }
     out
 }

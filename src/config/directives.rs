@@ -19,6 +19,8 @@ pub(super) enum Directive {
     SendProxy,
     /// Ours: a bare `$N` may lead into private ranges.
     AllowPrivate,
+    /// Ours: how the upstream is asked.
+    Probe,
     /// Ours: the hub's timeouts of the same names.
     DialTimeout,
     /// See above.
@@ -49,6 +51,7 @@ pub(super) const DIRECTIVES: &[(&str, Directive)] = &[
     ("sources", D::Sources),
     ("send_proxy", D::SendProxy),
     ("allow_private", D::AllowPrivate),
+    ("probe", D::Probe),
     ("dial_timeout", D::DialTimeout),
     ("idle_timeout", D::IdleTimeout),
     ("half_open_timeout", D::HalfOpenTimeout),

@@ -3,7 +3,7 @@
 use super::problem::{At, Reporter};
 use super::settings::{ListenSpec, ProxyProtocol, Settings};
 use super::value::show_duration;
-use crate::route::{ConnectPorts, PortSet, TargetTemplate};
+use crate::route::{ConnectPorts, FqdnPattern, PortSet, TargetTemplate};
 use std::time::Duration;
 
 /// Ports of listeners that a message repeats.
@@ -65,6 +65,24 @@ pub(super) fn target_port(
                     of hub.yaml is not set (ATS permits 443 only)";
         r.warning(at, "tunnel_route", text);
     }
+}
+
+/// An entry's `probe` of an upstream that cannot be asked. `target`: none where it has none, or none
+/// that is right.
+pub(super) fn probe(
+    pattern: &FqdnPattern,
+    target: Option<&TargetTemplate>,
+    at: At,
+    r: &mut Reporter<'_>,
+) {
+    let text = if pattern.one_name().is_none() {
+        "no effect: the hub asks only where fqdn is one name, which it asks by"
+    } else if target.is_some_and(TargetTemplate::port_is_proxys) {
+        "no effect: without a client there is no {proxy_protocol_port} to ask at"
+    } else {
+        return;
+    };
+    r.warning(at, "probe", text);
 }
 
 fn port(spec: &ListenSpec) -> u16 {

@@ -4,6 +4,7 @@ use super::admin_keys;
 use super::keys::{Seen, count, mapping, put, size, time, time_or_off, unknown, word};
 use super::listen_keys::listen;
 use super::log_keys;
+use super::probe_keys;
 use super::problem::{At, Reporter};
 use super::settings::{Keepalive, OnRouteRemoved, Settings};
 use super::value::{DurationRule, Scalar, YEAR, scalar, show_duration};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Keys that have a meaning.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 24] = [
     "listen",
     "routes",
     "workers",
@@ -32,6 +33,7 @@ pub(super) const KEYS: [&str; 23] = [
     "limits",
     "on_route_removed",
     "reload",
+    "probe",
     "access_log",
     "admin",
     "admin_listen",
@@ -211,6 +213,7 @@ fn setting(hub: &mut HubYaml, key: &str, at: At, node: Node<'_>, reporter: &mut 
             );
         }
         "reload" => reload(settings, node, reporter),
+        "probe" => probe_keys::probe(settings, node, reporter),
         "access_log" => log_keys::access_log(settings, node, reporter),
         "admin" => put(&mut settings.admin, admin_keys::socket(key, node, reporter)),
         "admin_listen" => put(

@@ -22,6 +22,7 @@ mod lints;
 mod listen_keys;
 mod load;
 mod log_keys;
+mod probe_keys;
 mod problem;
 mod scan_error;
 mod settings;
@@ -38,8 +39,8 @@ pub use load::{
 };
 pub use problem::{Excerpt, MAX_SHOWN, Problem, Severity};
 pub use settings::{
-    ADMIN_SOCKET, AccessLog, Keepalive, Limits, ListenSpec, Metrics, OnRouteRemoved, ProxyProtocol,
-    Settings,
+    ADMIN_SOCKET, AccessLog, Keepalive, Limits, ListenSpec, Metrics, OnRouteRemoved, Probe,
+    ProxyProtocol, Settings,
 };
 
 /// Every key of hub.yaml, nested ones as `limits.tunnels`: what the manual must speak of.
@@ -51,6 +52,7 @@ pub fn hub_keys() -> Vec<String> {
         ("metrics", &hub_yaml::METRICS),
         ("access_log", &log_keys::ACCESS_LOG),
         ("reload", &hub_yaml::RELOAD),
+        ("probe", &probe_keys::PROBE),
     ];
     let inner = nested
         .into_iter()

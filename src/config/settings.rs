@@ -1,7 +1,7 @@
 //! What hub.yaml says, in types that cannot be wrong, and the defaults where it says nothing.
 //! The manual, `config/hub.yaml`, is checked against this file.
 
-use crate::route::ConnectPorts;
+use crate::route::{ConnectPorts, ProbeKind};
 use crate::telemetry::LogFormat;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub on_route_removed: OnRouteRemoved,
     /// Whether a reload may empty the table, or take more than half of it and more than 4 routes.
     pub reload_allow_shrink: bool,
+    /// Whether, how and how often upstreams are asked.
+    pub probe: Probe,
     /// How and where records are written.
     pub access_log: AccessLog,
     /// The admin door's unix socket; `None`: off.
@@ -144,6 +146,27 @@ pub enum OnRouteRemoved {
     Close,
 }
 
+/// Whether, how and how often upstreams are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Where the entry of sni.yaml does not say.
+    pub kind: ProbeKind,
+    /// From one probe of a route to its next; 1 s..=1 h.
+    pub interval: Duration,
+    /// For all of one probe; 100 ms..=5 min.
+    pub timeout: Duration,
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe {
+            kind: ProbeKind::Off,
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// How and where records are written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccessLog {
@@ -172,6 +195,7 @@ impl Default for Settings {
             limits: Limits::default(),
             on_route_removed: OnRouteRemoved::default(),
             reload_allow_shrink: false,
+            probe: Probe::default(),
             access_log: AccessLog::default(),
             admin: Some(ADMIN_SOCKET.into()),
             admin_listen: None,

@@ -7,13 +7,15 @@ use super::files::FileSet;
 use super::hub_yaml::{DIAL, HALF_OPEN, IDLE, WRITE_STALL, port_set, short_idle};
 use super::ip_list::IpLists;
 use super::lints;
+use super::probe_keys::KINDS;
 use super::problem::{At, Collected, Reporter, seen};
 use super::settings::Settings;
 use super::value::{DurationRule, Scalar, did_you_mean, scalar};
 use super::yaml::{Node, Tree, Value};
 use crate::net::addr::ProxyVersion;
 use crate::route::{
-    Action, ConnectPorts, Entry, FqdnPattern, IpSet, PortSet, RouteTable, TargetTemplate, Timeouts,
+    Action, ConnectPorts, Entry, FqdnPattern, IpSet, PortSet, ProbeKind, RouteTable,
+    TargetTemplate, Timeouts,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -189,6 +191,7 @@ struct Parts<'t> {
     sources: Option<Arc<IpSet>>,
     timeouts: Timeouts,
     send_proxy: Option<ProxyVersion>,
+    probe: Option<(ProbeKind, At)>,
 }
 
 impl Reader<'_, '_, '_> {
@@ -247,6 +250,10 @@ impl Reader<'_, '_, '_> {
             let at = parts.target.map_or(fqdn, Node::at);
             effects::target_port(target, self.settings, at, self.reporter);
         }
+        let asked = parts.probe.filter(|(kind, _)| *kind != ProbeKind::Off);
+        if let (Some((_, at)), Some(pattern)) = (asked, &pattern) {
+            effects::probe(pattern, target.as_ref(), at, self.reporter);
+        }
         let entry = Entry {
             inbound_ports: parts.inbound_ports,
             ip_allow: parts.ip_allow,
@@ -254,6 +261,7 @@ impl Reader<'_, '_, '_> {
             allow_private: parts.allow_private.is_some_and(|(allowed, _)| allowed),
             timeouts: parts.timeouts,
             send_proxy: parts.send_proxy,
+            probe: parts.probe.map(|(kind, _)| kind),
             ..Entry::new(
                 fqdn.line,
                 pattern?,
@@ -366,6 +374,10 @@ impl Reader<'_, '_, '_> {
             Directive::AllowPrivate => {
                 let truth = scalar(self.reporter, key, node).and_then(Scalar::truth);
                 parts.allow_private = Some((truth.unwrap_or(false), at));
+            }
+            Directive::Probe => {
+                let kind = scalar(self.reporter, key, node).and_then(|value| value.word(&KINDS));
+                parts.probe = kind.map(|kind| (kind, at));
             }
             Directive::DialTimeout => {
                 parts.timeouts.dial = self.time(key, node, &DIAL);

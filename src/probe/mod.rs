@@ -15,18 +15,21 @@ mod noted;
 mod plain;
 mod pulsar;
 mod trust;
+mod visit;
 
 pub use certificate::Fault;
 pub use handshake::{ClientCertificate, NoTls, Tls};
 pub use pulsar::{Advertised, NoPulsar, Pulsar};
 pub use trust::{Identity, Trust};
+pub use visit::Visit;
 
 use crate::net::{
-    DialError, DialOptions, HelloMemory, Preface, ResolveClient, Resolver, ResolverFiles, Target,
-    dial,
+    DialError, DialOptions, HelloMemory, Preface, ProxyHeader, ResolveClient, Resolver,
+    ResolverFiles, Target, dial,
 };
 use crate::tls::{LooksLike, ServerName};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 
@@ -84,12 +87,19 @@ pub struct Tcp {
 #[derive(Debug, Clone)]
 pub struct Prober {
     resolver: ResolveClient,
+    /// Never dialled.
+    own: Arc<[SocketAddr]>,
 }
 
 impl Prober {
     /// With names from a resolver that runs already.
     pub fn new(resolver: ResolveClient) -> Prober {
-        Prober { resolver }
+        Prober::apart_from([].into(), resolver)
+    }
+
+    /// The same, never dialling what the asking hub itself listens on, `own`, as bound.
+    pub fn apart_from(own: Arc<[SocketAddr]>, resolver: ResolveClient) -> Prober {
+        Prober { resolver, own }
     }
 
     /// With a resolver of its own, which reads what the hub's reads: a task on the current runtime,
@@ -110,7 +120,7 @@ impl Prober {
             instead: None,
             pulsar: None,
         };
-        let dialed = self.dial(question.target, question.patience).await;
+        let dialed = self.connect(question.target, question.patience).await;
         let (stream, tcp) = match dialed {
             Ok(dialed) => dialed,
             Err(error) => return nothing(Err(error)),
@@ -167,22 +177,33 @@ impl Prober {
     /// # Errors
     /// [`DialError`].
     pub async fn reach(&self, target: &Target, patience: Duration) -> Result<Tcp, DialError> {
-        self.dial(target, patience).await.map(|(_, tcp)| tcp)
+        self.connect(target, patience).await.map(|(_, tcp)| tcp)
     }
 
-    async fn dial(
+    async fn connect(
         &self,
         target: &Target,
         patience: Duration,
     ) -> Result<(TcpStream, Tcp), DialError> {
+        self.dial(target, [patience; 2], None).await
+    }
+
+    /// `patience`: for each address, and for all of them.
+    async fn dial(
+        &self,
+        target: &Target,
+        patience: [Duration; 2],
+        header: Option<ProxyHeader>,
+    ) -> Result<(TcpStream, Tcp), DialError> {
+        let [per_address, total] = patience;
         let options = DialOptions {
-            per_address: patience,
-            total: patience,
+            per_address,
+            total,
             keepalive: None,
-            own: [].into(),
+            own: Arc::clone(&self.own),
         };
         let nothing = Preface::new(Vec::new(), HelloMemory::new(0).permit());
-        let dialed = dial(target, &self.resolver, &options, None, nothing).await?;
+        let dialed = dial(target, &self.resolver, &options, header, nothing).await?;
         let tcp = Tcp {
             address: dialed.address,
             local: dialed.stream.local_addr().ok(),

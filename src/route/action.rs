@@ -1,6 +1,6 @@
 //! One entry of sni.yaml: as `config` hands it in (`Entry`), and as a session holds it (`Route`).
 
-use super::{FqdnPattern, IpSet, PortSet, TargetTemplate, Timeouts};
+use super::{FqdnPattern, IpSet, PortSet, ProbeKind, TargetTemplate, Timeouts};
 use crate::net::addr::ProxyVersion;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct Entry {
     pub timeouts: Timeouts,
     /// `send_proxy`: header to write before the hello.
     pub send_proxy: Option<ProxyVersion>,
+    /// `probe`: how the upstream is asked; `None`: as the hub's settings say.
+    pub probe: Option<ProbeKind>,
 }
 
 impl Entry {
@@ -50,6 +52,7 @@ impl Entry {
             allow_private: false,
             timeouts: Timeouts::default(),
             send_proxy: None,
+            probe: None,
         }
     }
 }
@@ -65,6 +68,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Header to write before the hello.
     pub send_proxy: Option<ProxyVersion>,
+    /// How the upstream is asked; `None`: as the hub's settings say.
+    pub probe: Option<ProbeKind>,
     pub(super) pattern: FqdnPattern,
     pub(super) inbound_ports: Option<PortSet>,
     pub(super) action: Action,
@@ -79,6 +84,7 @@ impl Route {
             id,
             timeouts: entry.timeouts,
             send_proxy: entry.send_proxy,
+            probe: entry.probe,
             pattern: entry.pattern,
             inbound_ports: entry.inbound_ports,
             action: entry.action,

@@ -15,6 +15,7 @@ mod name_index;
 mod party_index;
 mod pattern;
 mod port_set;
+mod probed;
 mod table;
 mod target;
 
@@ -24,6 +25,7 @@ pub use ip_set::{IpError, IpSet, IpSetBuilder, judged};
 pub use lint::Lint;
 pub use pattern::{CannotMatch, FqdnPattern, PatternError};
 pub use port_set::{ConnectPorts, PortError, PortSet, PortSetBuilder};
+pub use probed::ProbeKind;
 pub use table::{MAX_GENERAL_PATTERNS, RouteTable, TableError};
 pub use target::{TargetError, TargetTemplate, TargetWarning};
 

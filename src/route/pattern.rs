@@ -1,5 +1,6 @@
 //! `fqdn`: which server names an entry takes.
 
+use crate::tls::ServerName;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -96,6 +97,12 @@ impl FqdnPattern {
     /// How many `*` it has: `$1` to `$N` of its target stand for what they took.
     pub fn captures(&self) -> usize {
         self.text.bytes().filter(|&b| b == b'*').count()
+    }
+
+    /// The name that it takes, if that is one alone.
+    pub fn one_name(&self) -> Option<ServerName> {
+        // No name has a `*`, nor is empty (conformance rule 15).
+        ServerName::parse(self.text.as_bytes()).ok()
     }
 
     /// Why no valid name can match, if none can.

@@ -1,6 +1,7 @@
 //! What the admin door can see of a running hub, and do to it.
 
 use super::predecessors::{Predecessor, Predecessors, no_longer_routed};
+use crate::health::{Board, Known};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
 use crate::takeover;
@@ -48,6 +49,7 @@ pub struct Control {
     pub(super) reload: mpsc::Sender<Asked>,
     pub(super) upgrades: mpsc::Sender<takeover::Asked>,
     pub(super) predecessors: Arc<Predecessors>,
+    pub(super) health: Arc<Board>,
     pub(super) started: SystemTime,
     /// Held while tunnels are listed.
     pub(super) listing: Arc<Mutex<()>>,
@@ -94,6 +96,11 @@ impl Control {
     /// The processes before this one.
     pub fn predecessors(&self) -> &Arc<Predecessors> {
         &self.predecessors
+    }
+
+    /// What is known of the upstreams that are asked.
+    pub fn health(&self) -> Known {
+        self.health.known()
     }
 
     /// Process-wide counts and caps.

@@ -12,11 +12,13 @@ pub use listeners::{ActivationError, STORED};
 pub use predecessors::{Family, Predecessor, Predecessors};
 
 use crate::config::{FileSet, Loaded, Settings, Sources};
+use crate::health::{self, Board};
 use crate::net::Passed;
 use crate::net::listener::ListenError;
 use crate::net::preface::HelloMemory;
 use crate::net::resolve::{ResolveClient, Resolver, ResolverFiles};
 use crate::permits::{self, Permits};
+use crate::probe::Prober;
 use crate::reload::{self, Asked, Reloader};
 use crate::shutdown::{self, Requests};
 use crate::snapshot::Snapshot;
@@ -33,6 +35,7 @@ use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 /// Why the hub does not run.
@@ -101,6 +104,7 @@ pub struct Hub {
     listing: Arc<Mutex<()>>,
     upgrades: mpsc::Sender<takeover::Asked>,
     predecessors: Arc<Predecessors>,
+    health: Arc<Board>,
     /// Copies of all listening sockets. As long as one of them is open, connections wait in its
     /// queue whether or not anybody accepts: none is left when the workers close theirs.
     sockets: Lock<Vec<Passed>>,
@@ -160,6 +164,7 @@ impl Hub {
             listing: Arc::default(),
             upgrades,
             predecessors: Predecessors::none(Arc::clone(&shared.pairs)),
+            health: Arc::default(),
             sockets: Lock::new(copies),
         };
         let (ready, told) = std::sync::mpsc::channel();
@@ -305,7 +310,19 @@ impl Hub {
             listing: Arc::clone(&self.listing),
             upgrades: self.upgrades.clone(),
             predecessors: Arc::clone(&self.predecessors),
+            health: Arc::clone(&self.health),
         }
+    }
+
+    /// Asks the upstreams how they do, until it is dropped.
+    fn ask_upstreams(&self) -> AbortOnDropHandle<()> {
+        let mut ports: Vec<u16> = self.addresses.iter().map(SocketAddr::port).collect();
+        ports.dedup();
+        let shared = &self.shared;
+        let prober = Prober::apart_from(Arc::clone(&shared.own), shared.resolver.clone());
+        let (board, snapshots) = (Arc::clone(&self.health), self.snapshot.subscribe());
+        // A task of its own: whatever becomes of it, reloads and signals are heard.
+        AbortOnDropHandle::new(tokio::spawn(health::watch(prober, ports, board, snapshots)))
     }
 
     /// What was counted since the start.
@@ -392,6 +409,7 @@ pub async fn run(
     }
     let household = ready(&mut hub).await?;
     let mut reloader = Reloader::new(sources, files, snapshot);
+    let asking = hub.ask_upstreams();
     let candidate = tokio::select! {
         () = reload::watch(&mut reloader, &resolver, &hub, &mut requests.reload, &mut asked) => None,
         () = hub.ended() => {
@@ -402,6 +420,9 @@ pub async fn run(
     };
     // Whoever waits for a verdict hears that none will come.
     drop((asked, upgrades));
+    // Nor is anything of the upstreams known from now on.
+    drop(asking);
+    hub.health.clear();
     match candidate {
         Some(candidate) => {
             let successor = candidate.takes_over(&hub, household).await;

@@ -13,11 +13,12 @@ const VOCABULARY: &str = "tls net::addr refusal terminal";
 const MAY_IMPORT: &[(&str, &str)] = &[
     (
         "admin",
-        "config net permits reload route server takeover telemetry tunnel worker",
+        "config health net permits reload route server snapshot takeover telemetry tunnel worker",
     ),
     ("cli", "*"),
     ("config", "net permits route telemetry::LogFormat tunnel"),
     ("demo", "*"),
+    ("health", "config net pki probe route snapshot"),
     ("meter", ""),
     ("net", ""),
     ("party", "admin::client config net pki probe route"),
@@ -30,7 +31,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("route", ""),
     (
         "server",
-        "config net peek permits reload route shutdown snapshot takeover telemetry tunnel worker",
+        "config health net peek permits probe reload route shutdown snapshot takeover telemetry tunnel worker",
     ),
     ("service", "net server telemetry"),
     (

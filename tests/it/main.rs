@@ -15,6 +15,7 @@ mod dashboards;
 mod demo;
 mod doctor;
 mod explain;
+mod health;
 mod hello_bounds;
 mod hello_conformance;
 mod hello_extensions;

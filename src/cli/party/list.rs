@@ -63,6 +63,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         ">bytes to it",
         ">bytes from it",
     ];
+    let asked = parties.iter().any(|party| !party["probe"].is_null());
+    if asked {
+        headings.push("hub's probe");
+    }
     if args.probe {
         headings.push("health");
     }
@@ -83,6 +87,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
             count("client_to_upstream", bytes),
             count("upstream_to_client", bytes),
         ];
+        if asked {
+            cells.push(printable(party["probe"]["state"].as_str().unwrap_or("-")));
+        }
         if args.probe {
             cells.push(health(&party["health"]));
         }
@@ -142,6 +149,7 @@ pub(super) fn describe(row: &Row<'_>, days: &Days, counts: Option<&Value>) -> Va
         "dial_errors": count("dial_errors"),
         "client_to_upstream": count("client_to_upstream"),
         "upstream_to_client": count("upstream_to_client"),
+        "probe": sum.map_or(&Value::Null, |sum| &sum["probe"]),
     })
 }
 

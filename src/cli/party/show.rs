@@ -83,6 +83,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
             say(&mut text, "hub", &format!("{open} open"));
         }
     }
+    if let Some(state) = body["probe"]["state"].as_str() {
+        say(&mut text, "probe", state);
+    }
+    for trouble in rows(&body["probe"], "troubles") {
+        say(&mut text, "", trouble.as_str().unwrap_or_default());
+    }
     for link in rows(&body, "links") {
         let (from, to) = (link["party"].as_str(), link["route"].as_str());
         let (from, to) = (from.unwrap_or("other"), to.unwrap_or("-"));

@@ -261,7 +261,9 @@ fn parties(routes: &[Value], flows: &[Flow<'_>]) -> Vec<Row> {
     let mut all: BTreeMap<String, Party> = BTreeMap::new();
     for route in routes {
         let party = all.entry(text(&route["id"])).or_default();
-        party.failing = route["state"] == "failing";
+        party.failing = [route, &route["probe"]]
+            .iter()
+            .any(|one| one["state"] == "failing");
         party.refused_of_late = route["state"] == "refused";
         party.failed = number(&route["dial_errors"]);
     }

@@ -3,8 +3,10 @@
 
 mod families;
 mod links;
+mod upstreams;
 
 pub use links::{FRESH, LinkSum, State, sums};
+pub use upstreams::{Upstream, Upstreams};
 
 use super::counters::{Counters, RELAYS, Totals};
 use super::log::lost_lines;
@@ -49,6 +51,8 @@ pub struct Vitals {
     pub ready: bool,
     /// What became of the reloads.
     pub reloaded: Reloaded,
+    /// What the probes found.
+    pub upstreams: Upstreams,
 }
 
 /// The text of `/metrics`. `links`: who talks to whom, too.
@@ -67,6 +71,7 @@ pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> St
     page.memory(&mut families);
     page.times(&mut families);
     page.configuration(&mut families);
+    upstreams::upstreams(&page.vitals.upstreams, links, &mut families);
     if links {
         links::who_talks_to_whom(counters, &mut families);
     }

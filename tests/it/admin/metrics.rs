@@ -287,9 +287,15 @@ fn routes_on_ops_is_a_choice() {
 #[test]
 fn the_readme_names_metrics_that_exist() {
     let party = Party::start(b'a');
-    let hub = hub(table(&["a.example"], party), "");
+    let hub = hub(table(&["a.example"], party), "probe: tcp");
     let _link = Link::open(hub.addr(), "a.example", party).unwrap();
-    let page = unix(&socket(&hub), "GET", "/metrics").body;
+    let page = wait_for("a probe", || {
+        let page = unix(&socket(&hub), "GET", "/metrics").body;
+        match page.contains("snihub_upstream_up{") {
+            true => Ok(page),
+            false => Err("none".into()),
+        }
+    });
     let readme = include_str!("../../../README.md");
     let named: Vec<&str> = readme
         .split('`')

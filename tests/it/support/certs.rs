@@ -4,6 +4,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use time::OffsetDateTime;
 
 /// An authority.
 pub(crate) struct Authority {
@@ -36,6 +37,19 @@ impl Authority {
 
     /// Signs a server certificate for these names.
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {
+        self.signed(names, |_| {})
+    }
+
+    /// The same of one that begins and ends so many days from now.
+    pub(crate) fn lasting(&self, names: &[&str], [from, to]: [i64; 2]) -> Identity {
+        let now = OffsetDateTime::now_utc();
+        self.signed(names, |params| {
+            params.not_before = now + time::Duration::days(from);
+            params.not_after = now + time::Duration::days(to);
+        })
+    }
+
+    fn signed(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params
@@ -45,6 +59,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         // Python 3.13 and newer refuse a chain without it (RFC 5280 4.2.1.1).
         params.use_authority_key_identifier_extension = true;
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate_pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         Identity {

@@ -8,6 +8,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 /// What it does inside TLS.
@@ -27,16 +28,43 @@ type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// Starts one on loopback; it listens for as long as the test process runs.
 pub(crate) fn start(identity: &Identity, service: Service) -> SocketAddr {
+    // A client that refuses our certificate ends with an error; the client's side asserts.
+    listen(identity, service, drop)
+}
+
+/// One that tells how its connections end.
+pub(crate) struct Ends {
+    pub(crate) address: SocketAddr,
+    ended: Receiver<io::Result<()>>,
+}
+
+impl Ends {
+    /// Of the next one: an error for all but a farewell in TLS and a FIN.
+    pub(crate) fn next(&self) -> io::Result<()> {
+        self.ended.recv_timeout(PATIENCE).unwrap()
+    }
+}
+
+/// Starts one that tells.
+pub(crate) fn ends(identity: &Identity, service: Service) -> Ends {
+    let (tell, ended) = channel();
+    let address = listen(identity, service, move |end| drop(tell.send(end)));
+    Ends { address, ended }
+}
+
+fn listen(
+    identity: &Identity,
+    service: Service,
+    then: impl Fn(io::Result<()>) + Clone + Send + 'static,
+) -> SocketAddr {
     let config = Arc::new(config(identity));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
         for socket in listener.incoming().map_while(Result::ok) {
             let config = Arc::clone(&config);
-            thread::spawn(move || {
-                // A client that refuses our certificate ends here; the client's side asserts.
-                drop(serve(socket, config, service));
-            });
+            let then = then.clone();
+            thread::spawn(move || then(serve(socket, config, service)));
         }
     });
     addr
@@ -75,8 +103,7 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>, service: Service) -> io::
     tls.conn.send_close_notify();
     tls.flush()?;
     // Until the client's FIN: closing with bytes unread would be a reset.
-    drop(io::copy(&mut tls.sock, &mut io::sink()));
-    Ok(())
+    io::copy(&mut tls.sock, &mut io::sink()).map(drop)
 }
 
 fn echo(tls: &mut Tls) -> io::Result<()> {
