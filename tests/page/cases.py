@@ -11,8 +11,8 @@ TABLE = "[...document.querySelectorAll('#list tbody tr')].map(r => [...r.childre
 
 
 @contextmanager
-def page(hub, program, names, more="", traffic=None, **look):
-    with Star(hub, names, more) as star, Browser(program) as browser:
+def page(hub, program, names, more="", traffic=None, settings="", **look):
+    with Star(hub, names, more, settings) as star, Browser(program) as browser:
         if traffic:
             traffic(star)
         browser.look(**look)
@@ -193,6 +193,31 @@ def strangers(hub, program, keep):
         save(browser, keep, "strangers")
 
 
+def probed(hub, program, keep):
+    """What the hub's own probes found: a party that fails, days left, and a wildcard that is good for all."""
+    more = "- fqdn: down.fate.org\n  tunnel_route: 127.2.0.9:1\n"
+    settings = "probe: {kind: tls, interval: 1s}\n"
+    with page(hub, program, numbers(10000, 3), more, settings=settings) as (star, browser):
+        browser.wait("the notice", "document.querySelectorAll('#notices li').length == 3")
+        text = browser.js("document.getElementById('notices').innerText")
+        assert "RFC 9113" in text and "10000.fate.org: also 10001.fate.org, 10002.fate.org" in text, text
+        browser.wait("one that fails", "document.querySelector('#list tbody tr').innerText.includes('failing')")
+        equal(rows(browser)["down.fate.org"][0], "failing")
+        equal(rows(browser)["10001.fate.org"][0], "idle")
+        detail = "document.getElementById('detail').innerText"
+        choose = lambda name: browser.js(
+            f"[...document.querySelectorAll('#list tbody button')].find(b => b.textContent == '{name}').click()"
+        )
+        choose("down.fate.org")
+        for part in ("own probe fails", "refused the connection"):
+            assert part in browser.js(detail), (part, browser.js(detail))
+        browser.js("document.getElementById('back').click()")
+        choose("10001.fate.org")
+        for part in ("tls: up since", "1 day left", "for *.fate.org", "10000.fate.org, 10002.fate.org, down.fate.org, too"):
+            assert part in browser.js(detail), (part, browser.js(detail))
+        save(browser, keep, "probed")
+
+
 def gone(hub, program, keep):
     """A hub that does not answer any more is said to be so, and one that comes back is taken up."""
     with Star(hub, numbers(10000, 3)) as star, Browser(program) as browser:
@@ -228,4 +253,4 @@ def socket(hub, program, keep):
         assert curl("-X", "POST", "http://localhost/api/reload").startswith("HTTP/1.1 200")
 
 
-ALL = {"three": three, "many": many, "dozen": dozen, "strangers": strangers, "gone": gone, "socket": socket}
+ALL = {"three": three, "many": many, "dozen": dozen, "strangers": strangers, "probed": probed, "gone": gone, "socket": socket}

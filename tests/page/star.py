@@ -21,9 +21,9 @@ def address(place):
 
 
 class Star:
-    """`names`: the parties, in the order of sni.yaml; `more`: entries that are no such party."""
+    """`names`: the parties, in the order of sni.yaml; `more`: entries that are no such party; `settings`: of hub.yaml."""
 
-    def __init__(self, hub, names, more=""):
+    def __init__(self, hub, names, more="", settings=""):
         self.folder = tempfile.TemporaryDirectory(prefix="snihub-star-")
         folder = Path(self.folder.name)
         self.names = names
@@ -44,7 +44,7 @@ class Star:
         entries = [f"- fqdn: {name}\n  tunnel_route: {address(n)}:{port}\n" for n, name in enumerate(names)]
         self.routes = "sni:\n" + "".join(entries) + more
         self.edit(self.routes)
-        (folder / "hub.yaml").write_text("admin: admin.sock\nadmin_listen: 127.0.0.1:0\ndrain: 1s\n")
+        (folder / "hub.yaml").write_text(f"admin: admin.sock\nadmin_listen: 127.0.0.1:0\ndrain: 1s\n{settings}")
         self.hub = subprocess.Popen(
             [hub, "run", "--listen", "127.0.0.1:0", "--config", folder / "hub.yaml", "--routes", folder / "sni.yaml"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NOTIFY_SOCKET": ""},

@@ -65,7 +65,7 @@ function parties(routes, flows) {
 
 /** As it is called and as it calls: the worse of both. Whom it calls in vain is not its fault. */
 function stateOf({ id, route, flows, tunnels }) {
-  if (route?.state === 'failing') return 'failing';
+  if (route?.state === 'failing' || route?.probe?.state === 'failing') return 'failing';
   const calls = flows.filter((flow) => (flow.party ?? UNKNOWN) === id);
   if (route?.state === 'refused' || calls.some((flow) => flow.state === 'refused')) return 'refused';
   return tunnels > 0 ? 'up' : 'idle';

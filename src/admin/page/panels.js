@@ -37,15 +37,39 @@ export function notices(view, trouble) {
   if (view?.status.relay === 'copy') {
     all.push({ kind: 'refused', text: `Bytes are copied, not spliced: ${view.status.relay_why}`, lines: [] });
   }
+  const shared = view?.parties.filter(({ route }) => route?.probe?.certificate?.good_for_in_all > 0) ?? [];
+  if (shared.length > 0) {
+    const text = 'Certificates are good for more than their party: HTTP/2 clients send there what is for others (RFC 9113, 9.1.1).';
+    all.push({ kind: 'refused', text, more: 'snihub routes', lines: shared.map(({ id, route }) => `${nameOf(id)}: also ${others(route.probe.certificate)}`) });
+  }
   const most = 4;
   keep(byId('notices'), all, (one) => one.kind + one.text, () => el('div', {}, el('p'), el('ul')), (node, one) => {
     set(node, 'data-state', one.kind);
     say(node.children[0], plain(one.text));
     const lines = one.lines.slice(0, most);
-    if (one.lines.length > most) lines.push(`… and ${one.lines.length - most} more: snihub check`);
+    if (one.lines.length > most) lines.push(`… and ${one.lines.length - most} more: ${one.more ?? 'snihub check'}`);
     keep(node.children[1], lines.map((text, place) => ({ text, place })), (line) => line.place, () => el('li'),
       (item, line) => say(item, plain(line.text)));
   });
+}
+
+/** Whom a certificate is good for besides. */
+function others({ good_for: ids, good_for_in_all: all }) {
+  const more = all > ids.length ? ` and ${count(all - ids.length)} more` : '';
+  return ids.map(nameOf).join(', ') + more;
+}
+
+/** What the hub's own probe of a party found. */
+function probed(probe, status) {
+  const ms = probe.took_ms < 10 ? probe.took_ms.toFixed(1) : Math.round(probe.took_ms);
+  const facts = [['probe', `${probe.kind}: ${probe.state} since ${clock(probe.since_unix_ms)}, ${ms} ms at ${clock(probe.asked_unix_ms)}`]];
+  if (probe.why) facts.push(['found', plain(probe.why)]);
+  const own = probe.certificate;
+  if (!own) return facts;
+  const days = Math.floor((own.not_after_unix_ms - status.started_unix_ms - status.uptime_s * 1000) / 86_400_000);
+  facts.push(['certificate', `${many(days, 'day')} left, until ${clock(own.not_after_unix_ms)}; for ${own.names.map(plain).join(', ') || 'no host'}`]);
+  if (own.good_for_in_all > 0) facts.push(['good for', `${others(own)}, too: HTTP/2 clients send here what is for them (RFC 9113, 9.1.1)`]);
+  return facts;
 }
 
 const cell = (text, kind) => el('td', kind ? { class: kind } : {}, text);
@@ -104,11 +128,13 @@ export function detail(view, id) {
   if (!party) return;
   say(byId('party-title'), nameOf(id));
   const late = view.refusals.find((one) => one.route === id || one.who === id);
-  const facts = [['state', `${party.state}: ${STATES[party.state]}`]];
+  const byProbe = party.state === 'failing' && party.route.state !== 'failing';
+  const facts = [['state', `${party.state}: ${byProbe ? 'the hub’s own probe fails' : STATES[party.state]}`]];
   if (late && (party.state === 'failing' || party.state === 'refused')) facts.push(['why', `${clock(late.at_unix_ms)} ${plain(late.why)}`]);
   if (party.route?.line) facts.push(['leads to', `${plain(party.route.target ?? '-')} (sni.yaml:${party.route.line})`]);
   else if (id === UNKNOWN) facts.push(['who', 'callers whose address is of no party, or of several: `sources` in sni.yaml tells them apart']);
   else facts.push(['leads to', 'nowhere any more: sni.yaml has it no longer']);
+  if (party.route?.probe) facts.push(...probed(party.route.probe, view.status));
   const since = party.flows.reduce((all, flow) => all + flow.client_to_upstream + flow.upstream_to_client, 0);
   facts.push(['now', `${many(party.tunnels, 'tunnel')}; sends ${rate(party.sends)}, gets ${rate(party.gets)}`]);
   facts.push(['so far', `${bytes(since)}; refused ${count(party.refused)} times, not reached ${count(party.failed)} times`]);
