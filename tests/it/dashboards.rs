@@ -1,8 +1,10 @@
 //! The dashboard and the alerts ask for what the hub tells: every metric exists, with those labels,
 //! and every value of a label that is of a closed set.
 
+use crate::support::certs::Authority;
 use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
+use crate::support::tls_server::{self, Service};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -18,19 +20,23 @@ const ADDED: [&str; 2] = ["instance", "job"];
 /// By metric: its labels, and the values of each.
 type Told = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// Of a hub that has had a tunnel, a client that was refused by its route, and a dial that failed.
+/// Of a hub that has had a tunnel, a client that was refused by its route, and a dial that failed, and
+/// that has asked its upstreams.
 fn told() -> Told {
     let party = Party::start(b'a');
     let gone = {
         let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         down.local_addr().unwrap()
     };
+    let identity = Authority::new("star").identity(&["tls.example", "a.example"]);
+    let tls = tls_server::start(&identity, Service::Echo);
     let routes = format!(
-        "sni:\n{}- fqdn: gone.example\n  tunnel_route: {gone}\n- fqdn: shut.example\n  tunnel_route: {}\n  ip_allow: 192.0.2.1\n",
+        "sni:\n{}- fqdn: tls.example\n  tunnel_route: {tls}\n  probe: tls\n- fqdn: gone.example\n  tunnel_route: {gone}\n- fqdn: shut.example\n  tunnel_route: {}\n  ip_allow: 192.0.2.1\n",
         party.entry("a.example"),
         party.addr
     );
-    let hub = Hub::start(Options::routes(routes).with_admin());
+    let options = Options::routes(routes).settings("probe: tcp");
+    let hub = Hub::start(options.with_admin());
     drop(Link::open(hub.addr(), "a.example", party).unwrap());
     for name in ["gone.example", "shut.example"] {
         assert!(Link::open(hub.addr(), name, party).is_err());
@@ -40,7 +46,13 @@ fn told() -> Told {
         let told = read(&metrics(&hub));
         let all = ["ended", "opened"].map(|what| format!("snihub_route_tunnels_{what}_total"));
         let more = ["dial_errors", "refused"].map(|what| format!("snihub_route_{what}_total"));
-        if all.iter().chain(&more).all(|name| told.contains_key(name)) {
+        let probed = "snihub_upstream_certificate_shared".to_owned();
+        if all
+            .iter()
+            .chain(&more)
+            .chain([&probed])
+            .all(|name| told.contains_key(name))
+        {
             return told;
         }
         assert!(Instant::now() < deadline, "{told:#?}");
