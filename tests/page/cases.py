@@ -124,6 +124,29 @@ def reload_refused(star, browser):
     browser.wait("the good file", "!document.querySelector('#notices li')")
 
 
+def added(hub, program, keep):
+    """A party that is added while somebody looks is there by itself, and so is its first call; removed, it is gone."""
+    names = numbers(9999, 3)
+    new = names[2]
+    files = ("--config", "hub.yaml", "--routes", "sni.yaml")
+    without = lambda star: star.edit(star.routes.split(f"- fqdn: {new}")[0])
+    with page(hub, program, names, "", without) as (star, browser):
+        browser.wait("the two", "document.querySelectorAll('.nodes [role=button]').length == 2")
+        star.command("pki", "init", "--domain", END[1:], "--plain-key")
+        said = star.command("party", "add", new, "--route", star.targets[2], *files)
+        assert "has the route (generation" in " ".join(said.split()), said
+        browser.wait("the third", "document.querySelectorAll('.nodes [role=button]').length == 3")
+        equal(rows(browser)[new][0], "idle")
+        star.call(2, names[0], 4_000)
+        star.call(0, new, 4_000)
+        lines = "[...document.querySelectorAll('.pairs path')].map(p => p.textContent.split(':')[0])"
+        browser.wait("its calls", f"{lines}.includes('{new} and {names[0]}')")
+        browser.wait("that it is up", f"{TABLE}.some(r => r[0] == '{new}' && r[1] == 'up')")
+        save(browser, keep, "added")
+        star.command("party", "remove", new, "--end-tunnels", *files)
+        browser.wait("two again", f"{TABLE}.length == 2")
+
+
 def many(hub, program, keep):
     """60 parties: every one has its place and its label, nothing lies outside; on a phone, too."""
     names = numbers(10000, 60)
@@ -253,4 +276,7 @@ def socket(hub, program, keep):
         assert curl("-X", "POST", "http://localhost/api/reload").startswith("HTTP/1.1 200")
 
 
-ALL = {"three": three, "many": many, "dozen": dozen, "strangers": strangers, "probed": probed, "gone": gone, "socket": socket}
+ALL = {
+    "three": three, "added": added, "many": many, "dozen": dozen, "strangers": strangers, "probed": probed, "gone": gone,
+    "socket": socket,
+}  # fmt: skip

@@ -41,10 +41,12 @@ class Star:
             port = self.listeners[0].getsockname()[1] if place else 0
             self.listeners.append(socket.create_server((address(place), port), backlog=512))
         port = self.listeners[0].getsockname()[1]
-        entries = [f"- fqdn: {name}\n  tunnel_route: {address(n)}:{port}\n" for n, name in enumerate(names)]
+        self.targets = [f"{address(place)}:{port}" for place in range(len(names))]
+        entries = [f"- fqdn: {name}\n  tunnel_route: {target}\n" for name, target in zip(names, self.targets)]
         self.routes = "sni:\n" + "".join(entries) + more
         self.edit(self.routes)
         (folder / "hub.yaml").write_text(f"admin: admin.sock\nadmin_listen: 127.0.0.1:0\ndrain: 1s\n{settings}")
+        self.program = hub
         self.hub = subprocess.Popen(
             [hub, "run", "--listen", "127.0.0.1:0", "--config", folder / "hub.yaml", "--routes", folder / "sni.yaml"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "NOTIFY_SOCKET": ""},
@@ -83,6 +85,12 @@ class Star:
         folder = Path(self.folder.name)
         (folder / "new").write_text(text)
         (folder / "new").rename(folder / "sni.yaml")
+
+    def command(self, *words):
+        """What this command of the hub's program says, in the folder of its files."""
+        done = subprocess.run([self.program, *words], cwd=self.folder.name, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (words, done.returncode, done.stdout, done.stderr)
+        return done.stdout
 
     def do(self, what):
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(60)

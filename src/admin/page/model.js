@@ -27,11 +27,13 @@ export class Model {
     const rates = total.map((now, way) => per(now, base?.total[way] ?? 0));
     this.#before = this.#before.filter((one) => at - one.at <= WINDOW);
     this.#before.push({ at, counted, total });
+    const shown = parties(routes, flows);
+    const here = new Set(shown.map(({ id }) => id));
     return {
       status,
       rate: sum(...rates),
-      parties: parties(routes, flows),
-      pairs: pairs(flows),
+      parties: shown,
+      pairs: pairs(flows).filter(({ a, b }) => here.has(a) && here.has(b)),
       refusals: grouped(refusals),
       known: Boolean(base),
     };
@@ -40,7 +42,7 @@ export class Model {
 
 const sum = (a, b) => (a === null || b === null ? null : a + b);
 
-/** One for each route, then for each caller that has none. */
+/** One for each route, then for each caller that has none; not for whom only old counts are left, as of a party that was removed. */
 function parties(routes, flows) {
   const all = new Map();
   const blank = (id, route) => ({ id, route, tunnels: 0, sends: 0, gets: 0, refused: 0, failed: 0, flows: [], state: 'idle' });
@@ -60,7 +62,7 @@ function parties(routes, flows) {
     }
   }
   for (const party of all.values()) party.state = stateOf(party);
-  return [...all.values()];
+  return [...all.values()].filter(({ route, tunnels, state }) => (route && route.target !== null) || tunnels > 0 || state !== 'idle');
 }
 
 /** As it is called and as it calls: the worse of both. Whom it calls in vain is not its fault. */
