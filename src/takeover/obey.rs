@@ -18,15 +18,17 @@ impl Successor {
     /// Obeys it until every tunnel of this process has ended, and tells it what was counted. `stop`:
     /// the first closes what is left over `drain`, the second at once; the first, too, where the
     /// successor is gone: a service manager that has lost it waits for us before it starts the next.
+    /// A service manager that stops the service signals every process of it: what the successor
+    /// orders then, before our signal or after it, is no second asking.
     pub(crate) async fn outlive(mut self, hub: &Hub, stop: &mut mpsc::Receiver<()>) {
         let control = hub.control();
-        let (mut stopping, mut connected) = (false, true);
+        let (mut ordered, mut signalled, mut connected) = (false, false, true);
         loop {
             tokio::select! {
                 () = hub.ended() => break,
                 heard = self.wire.hear(), if connected => match heard {
                     Ok(Some((Message::Order { id, order }, _))) => {
-                        stopping |= matches!(order, Order::Stop { .. } | Order::Kill);
+                        ordered |= matches!(order, Order::Stop { .. } | Order::Kill);
                         let reply = obey(order, hub, &control).await;
                         // Heard to be gone below.
                         drop(self.wire.say(&Message::Reply { id, reply }, &[]).await);
@@ -36,19 +38,19 @@ impl Successor {
                         connected = false;
                         let pid = self.pid;
                         warn!(pid, "the successor has ended: nobody accepts, unless another hub was started");
-                        if stopping {
+                        if ordered || signalled {
                             hub.kill();
                         }
                     }
                 },
                 Some(()) = stop.recv() => {
-                    if stopping || !connected {
+                    if signalled || !connected {
                         info!(sessions = hub.sessions(), "ending at once");
                         hub.kill();
-                    } else {
-                        stopping = true;
+                    } else if !ordered {
                         hub.drain(control.snapshot().settings.drain);
                     }
+                    signalled = true;
                 }
             }
         }

@@ -183,6 +183,26 @@ fn a_stop_is_the_end_of_all() {
     assert!(!super::socket(&hub).exists());
 }
 
+/// A service manager signals all processes of a service, and the new one orders the old one to stop as
+/// well: whichever comes first, the tunnels have `drain`. Only who asks twice has them cut.
+#[test]
+fn a_stop_of_all_processes_is_one_stop() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "drain: 6s");
+    let old = pid(&hub);
+    let mut first: Vec<_> = (0..3).flat_map(|_| links(&hub, party)).collect();
+    upgrade(&hub);
+    signal(pid(&hub), Signal::TERM);
+    hub.wait_record("the order has come to the old one", |record| {
+        record["ended"] == "drained"
+    });
+    signal(old, Signal::TERM);
+    first.iter_mut().for_each(Link::was_reset);
+    ends(old);
+    ended(&hub, "drained", 9);
+    ended(&hub, "killed", 0);
+}
+
 /// A service manager that has lost the new process waits for the old one before it starts the next.
 #[test]
 fn an_orphan_that_is_told_to_stop_ends_at_once() {
