@@ -37,9 +37,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- $_ := set $entry "tunnel_route" .tunnelRoute }}
 {{- end }}
+{{- include "snihub.off" $entry }}
 {{- $entries = append $entries $entry }}
 {{- end }}
 {{- dict "sni" $entries | toYaml }}
+{{- end }}
+
+{{/* In YAML 1.1, which Helm reads, `off` is false; these are the keys of hub.yaml and sni.yaml that know the word. */}}
+{{- define "snihub.off" -}}
+{{- $map := . }}
+{{- range $key, $value := $map }}
+{{- if kindIs "map" $value }}
+{{- include "snihub.off" $value }}
+{{- else if and (kindIs "bool" $value) (not $value) (has $key (list "admin" "admin_listen" "dial_timeout" "half_open_timeout" "idle_timeout" "keepalive" "kind" "per_route" "per_source" "probe" "upgrade_drain" "write_stall_timeout")) }}
+{{- $_ := set $map $key "off" }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "snihub.settings" -}}
@@ -48,5 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "settings: %s is the chart's own" (keys $taken | sortAlpha | join ", ")) }}
 {{- end }}
 {{- $own := dict "listen" ":8443" "routes" "/etc/snihub/routes" "ops_listen" ":9100" "drain" (printf "%ds" (int .Values.drainSeconds)) }}
-{{- merge $own (deepCopy .Values.settings) | toYaml }}
+{{- $settings := deepCopy .Values.settings }}
+{{- include "snihub.off" $settings }}
+{{- merge $own $settings | toYaml }}
 {{- end }}
