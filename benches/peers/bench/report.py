@@ -197,6 +197,7 @@ def conditions(result):
         "* The same in the network namespace for all: " + ", ".join(f"`{k}` = {v}" for k, v in known["sysctls"].items()) + ".",
         "* One listener, two workers, one exact route and one wildcard; tunnels take the two in turn.",
         *([disturbance(result["cells"])] if result["cells"] else []),
+        *(f"* {remark}" for remark in result.get("remarks", [])),
         "* What each writes to a log, and what else is its own:",
     ]
     lines += [f"  * {proxy['title']}: {proxy['remark']}" for proxy in result["proxies"]]
