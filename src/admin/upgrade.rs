@@ -20,6 +20,7 @@ pub(super) async fn upgrade(
     control: &Control,
 ) -> Result<Answer, String> {
     let binary = query.take("binary").map(PathBuf::from);
+    let allow_shrink = query.truth("allow_shrink")?;
     let within = match query.number("within_ms")? {
         Some(ms) => Duration::from_millis(ms as u64),
         None => READY_WITHIN,
@@ -38,6 +39,7 @@ pub(super) async fn upgrade(
     let (verdict, told) = oneshot::channel();
     let asked = Asked::Upgrade {
         binary,
+        allow_shrink,
         within,
         verdict,
     };

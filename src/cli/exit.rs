@@ -1,6 +1,7 @@
 //! How commands end: sysexits(3) codes, and output that survives a closed pipe.
 
 use crate::config::{Problem, Severity};
+use crate::takeover;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ pub(super) enum Exit {
     Broken,
     /// 64, EX_USAGE: the command line is wrong.
     Usage,
+    /// 69, EX_UNAVAILABLE: the hub that runs cannot do it, and one that is restarted can.
+    Restart,
     /// 71, EX_OSERR: the system would not.
     System,
     /// 77, EX_NOPERM: permission denied.
@@ -34,6 +37,7 @@ impl Exit {
             Exit::No => 1,
             Exit::Broken => 2,
             Exit::Usage => 64,
+            Exit::Restart => takeover::NEEDS_RESTART,
             Exit::System => 71,
             Exit::Permission => 77,
             Exit::Config => 78,

@@ -33,6 +33,25 @@ impl Hub {
         self.ask("POST", path, parameters)
     }
 
+    /// As [`Hub::change`]; where nobody is there whom an upgrade reaches, [`Exit::Restart`].
+    pub(super) fn change_or_restart(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Reply, Exit> {
+        let Some(socket) = socket(self.admin.as_deref(), self.config.as_deref())? else {
+            complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
+            return Err(Exit::Restart);
+        };
+        client::ask(&socket, "POST", path, parameters).map_err(|error| {
+            complain(&format!("snihub: {}\n", printable(&error.to_string())));
+            match error {
+                ClientError::NotRunning(_) | ClientError::Old(_) => Exit::Restart,
+                error => exit_of(&error),
+            }
+        })
+    }
+
     /// How the answer is to be written.
     pub(super) fn format(&self) -> Format {
         self.format

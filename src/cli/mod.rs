@@ -34,8 +34,9 @@ use std::process::ExitCode;
     version,
     arg_required_else_help = true,
     after_help = "\
-Exit codes: 0 well; 1 the answer is no; 2 broken, says the doctor; 64 wrong usage; 71 the system would not; 77 permission
-denied; 78 a file is wrong; 130 interrupted."
+Exit codes: 0 well; 1 the answer is no; 2 broken, says the doctor; 64 wrong usage; 69 the hub that runs
+needs a restart for that; 71 the system would not; 77 permission denied; 78 a file is wrong; 130
+interrupted."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -9,7 +9,7 @@ use crate::net::{ListenError, PassedDoor, passed};
 use crate::server::{self, ActivationError, Hub, Inherited, StartError};
 use crate::service::Manager;
 use crate::shutdown::Requests;
-use crate::takeover::{self, Handed, Household, Links, Predecessor, TakeoverError};
+use crate::takeover::{self, Household, Links, Predecessor, TakeoverError};
 use crate::telemetry;
 use std::cell::OnceCell;
 use std::io::ErrorKind;
@@ -120,7 +120,17 @@ fn start(args: Args, predecessor: Option<Predecessor>) -> Exit {
         predecessor,
         mut inherited,
         doors,
+        routes,
     } = before;
+    let shrunk = config::shrink_since(&routes, &loaded.routes);
+    if let Some(reason) = shrunk.filter(|_| !loaded.settings.reload_allow_shrink) {
+        exit::complain(&format!(
+            "snihub: {}: {reason}; if that is meant, `snihub upgrade --allow-shrink`, or set reload: \
+             {{allow_shrink: true}} in hub.yaml\n",
+            loaded.routes_file.display()
+        ));
+        return Exit::Config;
+    }
     inherited.sockets.extend(passed);
     let doors = match Doors::open(&loaded.settings, doors) {
         Ok(doors) => doors,
@@ -169,6 +179,8 @@ struct Before {
     predecessor: Option<Predecessor>,
     inherited: Inherited,
     doors: Vec<PassedDoor>,
+    /// Ids of those of which not most may be gone.
+    routes: Vec<Arc<str>>,
 }
 
 fn before(predecessor: Option<Predecessor>) -> Result<Before, Exit> {
@@ -176,10 +188,14 @@ fn before(predecessor: Option<Predecessor>) -> Result<Before, Exit> {
         return Ok(Before::default());
     };
     match predecessor.estate() {
-        Ok(Handed { inherited, doors }) => Ok(Before {
+        Ok(handed) => Ok(Before {
             predecessor: Some(predecessor),
-            inherited,
-            doors,
+            inherited: handed.inherited,
+            doors: handed.doors,
+            routes: match handed.allow_shrink {
+                true => Vec::new(),
+                false => handed.routes,
+            },
         }),
         Err(error) => Err(not_started(&error.into())),
     }
@@ -279,6 +295,7 @@ fn not_started(error: &StartError) -> Exit {
         StartError::Listen(ListenError::NotPermitted(_)) => Exit::Permission,
         StartError::Activation(_) => Exit::Config,
         StartError::Takeover(TakeoverError::NotStartedByHub) => Exit::Usage,
+        StartError::Takeover(TakeoverError::Foreign) => Exit::Restart,
         StartError::Listen(_)
         | StartError::Thread(_)
         | StartError::Worker

@@ -19,12 +19,15 @@ Comes back when the new process accepts. It listens on the same sockets, with th
 the files as they are; the old one keeps the tunnels that stand, and closes them evenly over
 `upgrade_drain` (hub.yaml, 10m). `snihub tunnels` shows them as draining, `kill` and `drain` reach
 them. A successor that does not come up changes nothing, and its words are shown.
-Exit codes: 0 upgraded; 1 not, nothing has changed; 71 no hub runs; 77 not permitted; 78 the same, the
-files are wrong.")]
+Exit codes: 0 upgraded; 1 not, nothing has changed; 69 no hub runs there that could be upgraded, and a
+restart would do; 71 it has not answered; 77 not permitted; 78 as 1, the files are wrong.")]
 pub(super) struct Args {
     /// The program to start [default: the path that the running hub was started from]
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Have the new process take a table that has lost most of its routes, this once
+    #[arg(long)]
+    allow_shrink: bool,
     /// Give up if it does not accept after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
     within: u32,
@@ -58,12 +61,16 @@ pub(super) fn run(args: &Args) -> Exit {
     };
     let within = (u64::from(args.within) * 1000).to_string();
     let mut parameters = vec![("within_ms", within.as_str())];
+    if args.allow_shrink {
+        parameters.push(("allow_shrink", "true"));
+    }
     parameters.extend(binary.as_deref().map(|path| ("binary", path)));
-    match args.hub.change("/api/upgrade", &parameters) {
+    match args.hub.change_or_restart("/api/upgrade", &parameters) {
         Ok(reply) if reply.status == 200 => args.hub.print(&reply.body, done, Exit::Ok),
         Ok(reply) => {
             let exit = match reply.body["exit"].as_u64() {
                 Some(78) => Exit::Config,
+                Some(code) if code == u64::from(takeover::NEEDS_RESTART) => Exit::Restart,
                 _ => Exit::No,
             };
             args.hub.print(&reply.body, not_done, exit)

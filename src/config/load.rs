@@ -9,7 +9,9 @@ use super::sni_yaml::{self, SniYaml};
 use super::text::{self, Decoded};
 use super::{admin_keys, ats};
 use crate::route::RouteTable;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the files are if nobody says so.
 pub const HOME: &str = "/etc/snihub";
@@ -130,13 +132,21 @@ pub fn routes_place(sources: &Sources) -> Option<PathBuf> {
 /// Why a reload from `old` to `new` needs `reload.allow_shrink`: nothing would be left, or more
 /// than 4 routes that are also more than half are gone. A table that was empty may stay so.
 pub fn shrink(old: &RouteTable, new: &RouteTable) -> Option<String> {
-    if old.is_empty() {
-        return None;
-    }
+    shrink_since(&old.ids().cloned().collect::<Vec<_>>(), new)
+}
+
+/// As [`shrink`], from a table of which there are the routes' ids.
+pub fn shrink_since(old: &[Arc<str>], new: &RouteTable) -> Option<String> {
+    let all = match old.len() {
+        0 => return None,
+        1 => "the only route".to_owned(),
+        all => format!("all {all} routes"),
+    };
     if new.is_empty() {
-        return Some(format!("all {} routes would be gone", old.len()));
+        return Some(format!("{all} would be gone"));
     }
-    let gone = new.diff(old).removed.len();
+    let kept: HashSet<&Arc<str>> = new.ids().collect();
+    let gone = old.iter().filter(|id| !kept.contains(id)).count();
     (gone > 4 && gone * 2 > old.len())
         .then(|| format!("{gone} of {} routes would be gone", old.len()))
 }

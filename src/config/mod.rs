@@ -36,6 +36,7 @@ pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
 pub use import::{Imported, import};
 pub use load::{
     HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,
+    shrink_since,
 };
 pub use problem::{Excerpt, MAX_SHOWN, Problem, Severity};
 pub use settings::{

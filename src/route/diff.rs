@@ -65,7 +65,8 @@ impl RouteTable {
         diff
     }
 
-    fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+    /// Of every entry, in file order.
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
         self.entries().map(|(_, route)| &route.id)
     }
 

@@ -68,6 +68,10 @@ pub struct Handed {
     pub inherited: Inherited,
     /// Where people and scrapers do.
     pub doors: Vec<PassedDoor>,
+    /// Ids of the routes that were in force.
+    pub routes: Vec<Arc<str>>,
+    /// Whether most of them may be gone, this once.
+    pub allow_shrink: bool,
 }
 
 impl Predecessor {
@@ -205,7 +209,12 @@ fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<H
             socket: with.next()?,
         });
     }
-    Some(Handed { inherited, doors })
+    Some(Handed {
+        inherited,
+        doors,
+        routes: estate.routes.clone(),
+        allow_shrink: estate.allow_shrink,
+    })
 }
 
 /// The connections to the processes before this one.

@@ -44,6 +44,10 @@ use tokio::sync::oneshot;
 /// How long a successor may take until it accepts, at most.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// Exit code (EX_UNAVAILABLE of sysexits(3)) where a hub cannot be upgraded at all, and a restart
+/// would do.
+pub const NEEDS_RESTART: u8 = 69;
+
 /// What the admin door asks for.
 #[derive(Debug)]
 pub enum Asked {
@@ -51,6 +55,8 @@ pub enum Asked {
     Upgrade {
         /// This program; `None`: where the running one was started from.
         binary: Option<PathBuf>,
+        /// Whether it may have lost most of the routes, as if hub.yaml said so.
+        allow_shrink: bool,
         /// It is ended if it does not accept by then.
         within: Duration,
         /// Where the verdict goes.

@@ -2,7 +2,7 @@
 
 use super::launch::{self, Process, Words};
 use super::wire::{self, Door, Estate, Forefather, Go, Message, PROTOCOL, Wire};
-use super::{Asked, Household, NotUpgraded, READY_WITHIN, Upgraded};
+use super::{Asked, Household, NEEDS_RESTART, NotUpgraded, READY_WITHIN, Upgraded};
 use crate::net::{PacketListener, PacketSocket};
 use crate::server::Hub;
 use crate::telemetry::{Image, unix_ms};
@@ -84,11 +84,12 @@ async fn come(hub: &Hub, household: &Household, asked: Asked) -> Option<Candidat
     match asked {
         Asked::Upgrade {
             binary,
+            allow_shrink,
             within,
             verdict,
         } => {
             let deadline = Instant::now() + within;
-            match start(hub, household, binary, deadline).await {
+            match start(hub, household, binary, allow_shrink, deadline).await {
                 Ok(candidate) => Some(Candidate {
                     verdict: Some(verdict),
                     ..candidate
@@ -127,6 +128,7 @@ async fn start(
     hub: &Hub,
     household: &Household,
     binary: Option<PathBuf>,
+    allow_shrink: bool,
     deadline: Instant,
 ) -> Result<Candidate, NotUpgraded> {
     let binary = binary.unwrap_or_else(launch::own_binary);
@@ -138,7 +140,8 @@ async fn start(
     let launched = launching.await.map_err(|error| cannot(error.into()))?;
     let (connection, words) = launched.map_err(cannot)?;
     let wire = Wire::new(connection).map_err(cannot)?;
-    let candidate = Candidate::new(what, wire, Some(words));
+    let mut candidate = Candidate::new(what, wire, Some(words));
+    candidate.allow_shrink = allow_shrink;
     candidate.come_up(hub, household, deadline).await
 }
 
@@ -198,6 +201,7 @@ pub(crate) struct Candidate {
     version: String,
     adopted: bool,
     exit: Option<u8>,
+    allow_shrink: bool,
     verdict: Option<Verdict>,
 }
 
@@ -211,6 +215,7 @@ impl Candidate {
             version: String::new(),
             adopted: false,
             exit: None,
+            allow_shrink: false,
             verdict: None,
         }
     }
@@ -267,6 +272,7 @@ impl Candidate {
                 Some((Message::Failing { exit }, _)) => self.exit = Some(exit),
                 Some((Message::Hello { protocol, version }, _)) => {
                     if protocol != PROTOCOL {
+                        self.exit = Some(NEEDS_RESTART);
                         return Err(format!(
                             "{} is snihub {version}, which hands over in another way (protocol \
                              {protocol}, not {PROTOCOL}): it needs a restart",
@@ -299,6 +305,8 @@ impl Candidate {
             pid: std::process::id(),
             first_session: hub.next_first_session(),
             stderr: stderr.is_some(),
+            routes: hub.control().snapshot().routes.ids().cloned().collect(),
+            allow_shrink: self.allow_shrink,
             ..Estate::default()
         };
         let mut copies = Vec::new();

@@ -64,6 +64,10 @@ pub(super) struct Estate {
     pub(super) sockets: Vec<Socket>,
     pub(super) doors: Vec<Door>,
     pub(super) stderr: bool,
+    /// Ids of the routes in force.
+    pub(super) routes: Vec<Arc<str>>,
+    /// Whether most of them may be gone.
+    pub(super) allow_shrink: bool,
 }
 
 /// A listening socket, see [`crate::net::Passed`].

@@ -80,7 +80,7 @@ fn a_broken_edit_changes_nothing_and_is_reported_with_its_line() {
             "sni.yaml:3:",
         ),
         ("sni:\n- fqdn: [\n", "sni.yaml:"),
-        ("sni:\n", "routes would be gone"),
+        ("sni:\n", "the only route would be gone"),
         ("", "the file is empty"),
     ] {
         let mark = hub.mark();

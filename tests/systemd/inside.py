@@ -642,7 +642,39 @@ def package():
     until("the new version", lambda: show("MainPID") not in ("0", before))
     served().close()
     bulk(standing)
+    # Files that a new hub refuses, and a new hub that crashes: the one that serves goes on.
+    before, good = pid(), HUB.read_text()
+    for break_it, mend_it, seen in (
+        (lambda: HUB.write_text(good + "workerz: 3\n"), lambda: HUB.write_text(good), "workerz"),
+        (lambda: ROUTES.write_text("sni:\n"), lambda: write_routes(NAME), "the only route would be gone"),
+    ):
+        break_it()
+        said = shell(install_it)
+        said = said.stdout + said.stderr
+        check("the version before goes on serving" in said and seen in said, said)
+        check(pid() == before and show("ActiveState") == "active", "it is another process")
+        still_there(standing)
+        mend_it()
+    # A hub whose door is gone cannot be upgraded; it is not restarted into wrong files either.
+    door = Path("/run/snihub/admin.sock")
+    door.rename(door.with_suffix(".away"))
+    HUB.write_text(good + "workerz: 3\n")
+    said = shell(install_it)
+    said = said.stdout + said.stderr
+    check("the version before goes on serving" in said and "workerz" in said, said)
+    check(pid() == before, "restarted into files that it refuses")
+    still_there(standing)
+    HUB.write_text(good)
+    root(install_it)
+    check(pid() not in (0, before) and show("ActiveState") == "active", "not restarted")
+    served().close()
     standing.close()
+    # One that was stopped on purpose stays so.
+    root("systemctl stop snihub.socket snihub.service")
+    root(install_it)
+    check(show("ActiveState") == "inactive" and not listens(), "started, although it was stopped")
+    root("systemctl start snihub.socket snihub.service")
+    served().close()
     root("dpkg --purge snihub")
     left = shell("ls -d /etc/snihub /usr/bin/snihub /lib/systemd/system/snihub.* /usr/lib/systemd/system/snihub.*").stdout
     check(not left and not listens(), f"left behind: {left}")

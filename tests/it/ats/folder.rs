@@ -205,7 +205,7 @@ fn a_table_that_comes_later_is_waited_for() {
     Link::open_soon(at(port), "a.example", a);
     // And one that goes away takes no route along.
     fs::remove_file(dir.path().join("sni.config")).unwrap();
-    hub.said("all 1 routes would be gone");
+    hub.said("the only route would be gone");
     hub.said(&format!(
         "`snihub check --ats {}` shows the same",
         dir.path().display()

@@ -1,6 +1,6 @@
 //! A successor that does not come up: nothing has changed, and the command says why.
 
-use super::{Said, json, pid, run, runs, start, status, tunnels, upgrade};
+use super::{Said, ask, json, pid, run, runs, samples, start, status, tunnels, upgrade};
 use crate::admin::http::{tcp, wait_for};
 use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
@@ -146,6 +146,67 @@ fn a_broken_configuration_is_told_as_check_tells_it() {
 }
 
 #[test]
+fn what_reload_refuses_is_not_upgraded_to() {
+    let mut before = Before::start();
+    let hub = &before.hub;
+    let good = fs::read_to_string(hub.folder().join("sni.yaml")).unwrap();
+    hub.edit_routes("sni: []\n");
+    let said = run(hub, &["reload"]);
+    assert_eq!(said.code, Some(78), "{said:?}");
+    let said = run(hub, &["upgrade"]);
+    assert_eq!(said.code, Some(78), "{said:?}");
+    for words in [
+        "nothing has changed",
+        "sni.yaml: ",
+        "would be gone",
+        "`snihub upgrade --allow-shrink`",
+    ] {
+        assert!(said.out.contains(words), "{words:?} in {}", said.out);
+    }
+    hub.edit_routes(&good);
+    before.nothing_has_changed();
+    let hub = &before.hub;
+    let settings = fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    hub.edit_routes("sni: []\n");
+    hub.replace(
+        "hub.yaml",
+        &format!("{settings}reload: {{allow_shrink: true}}\n"),
+    );
+    ask(hub, &["upgrade"]);
+    assert_eq!(samples(hub)["snihub_routes"], 0.0);
+}
+
+#[test]
+fn a_table_is_upgraded_to_that_an_operator_wants_to_shrink() {
+    let before = Before::start();
+    let hub = &before.hub;
+    hub.edit_routes("sni: []\n");
+    ask(hub, &["upgrade", "--allow-shrink"]);
+    assert_eq!(samples(hub)["snihub_routes"], 0.0);
+    ask(hub, &["upgrade"]);
+}
+
+#[test]
+fn a_hub_that_cannot_be_upgraded_needs_a_restart() {
+    let hub = start(&["a.example"], Party::start(b'a'), "");
+    let snihub = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        let output = command.args(arguments).current_dir(hub.folder()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = snihub(&["upgrade", "--admin", "nobody.sock"]);
+    assert!(code == Some(69) && said.contains("no hub runs"), "{said}");
+    hub.replace("off.yaml", "admin: off\n");
+    let (code, said) = snihub(&["upgrade", "--config", "off.yaml"]);
+    assert!(code == Some(69) && said.contains("admin: off"), "{said}");
+    // Which hub is meant is not known: there is nothing to restart.
+    let (code, said) = snihub(&["upgrade", "--config", "missing.yaml"]);
+    assert!(code == Some(78), "{code:?}: {said}");
+}
+
+#[test]
 fn two_at_once_are_one() {
     let before = Before::start();
     let hub = &before.hub;
@@ -198,7 +259,7 @@ fn as_process_1_it_is_refused() {
             .output()
             .unwrap();
         match output.status.code() {
-            Some(71) => Err(format!("{output:?}")),
+            Some(69 | 71) => Err(format!("{output:?}")),
             _ => Ok(output),
         }
     });
