@@ -224,7 +224,7 @@ impl Doors {
 
     async fn answer(self, control: Arc<Control>, shut: CancellationToken, inside: TaskTracker) {
         let mut doors = tokio::task::JoinSet::new();
-        // Kept here, so that its file goes when the doors close.
+        // Kept here, so that it is gone, and its file, when the doors close or are shut.
         let unix = self.unix.map(Arc::new);
         // Shut, it comes to its end: who is inside already is answered by a task of its own.
         let until_shut = |answering| {
@@ -260,6 +260,10 @@ impl Doors {
                 Ok(Ok(())) => {}
             }
         }
+        if shut.is_cancelled() {
+            // Nobody is to wait in the queue of a socket that is not listened on any more.
+            drop(unix);
+        }
         std::future::pending::<()>().await;
     }
 }
@@ -275,8 +279,8 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Lets nobody in any more; who is inside is answered. `adopted`: the unix socket is a successor's
-    /// now, and so its file.
+    /// Lets nobody in any more, and closes the sockets; who is inside is answered. `adopted`: the unix
+    /// socket is a successor's now, and so its file.
     pub fn shut(&self, adopted: bool) {
         if let (Some(file), true) = (&self.file, adopted) {
             file.store(false, Relaxed);

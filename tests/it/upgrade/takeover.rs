@@ -1,10 +1,12 @@
 //! `snihub run --takeover`: a process that finds the running hub by itself; and what a service manager
 //! hears of an upgrade.
 
-use super::{ask, ends, pid, start, status, upgrade};
-use crate::admin::http::wait_for;
+use super::{ask, ends, pid, run, runs, start, status, upgrade};
+use crate::admin::http::{unix, wait_for};
 use crate::support::hub::{Hub, Options, new_folder};
 use crate::support::party::{Link, Party};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -58,6 +60,54 @@ fn a_process_finds_the_hub_and_takes_over() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop(link);
     ends(old);
+}
+
+#[test]
+fn after_a_crash_another_hub_starts_beside_one_that_still_has_tunnels() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let old = pid(&hub);
+    let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    ends(new);
+    let mut child = another(&hub, None);
+    let third = u64::from(child.id());
+    wait_for("another hub", || {
+        let said = run(&hub, &["status", "--format", "json"]);
+        let status = serde_json::from_str(&said.out).unwrap_or(Value::Null);
+        match status["pid"].as_u64() {
+            Some(pid) if pid == third => Ok(()),
+            other => Err(format!("{other:?}: {said:?}")),
+        }
+    });
+    link.exchange(1000).unwrap();
+    assert!(runs(old));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(link);
+    ends(old);
+}
+
+#[test]
+fn a_door_that_the_new_hub_has_elsewhere_is_gone() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let settings = std::fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    let moved = settings.replace("admin: admin.sock", "admin: other.sock");
+    assert_ne!(moved, settings);
+    hub.replace("hub.yaml", &moved);
+    ask(&hub, &["upgrade"]);
+    let door = hub.folder().join("admin.sock");
+    wait_for("the file of the old door", || match door.exists() {
+        true => Err("it is there".into()),
+        false => Ok(()),
+    });
+    assert_eq!(run(&hub, &["status"]).code, Some(71));
+    link.exchange(1000).unwrap();
+    let new = hub.folder().join("other.sock");
+    assert!(unix(&new, "GET", "/api/status").status == 200);
 }
 
 #[test]
