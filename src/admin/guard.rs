@@ -5,6 +5,7 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Uri};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a token: fewer can be guessed, more is a wrong file.
@@ -154,6 +155,12 @@ pub(super) fn read_token(file: &Path) -> Result<String, String> {
         ));
     }
     Ok(token.to_owned())
+}
+
+/// The mode of a file of a token that is no secret on this machine.
+pub(super) fn read_by_all(file: &Path) -> Option<u32> {
+    let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o7777;
+    (mode & 0o004 != 0).then_some(mode)
 }
 
 #[cfg(test)]

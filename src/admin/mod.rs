@@ -130,6 +130,13 @@ impl Doors {
                     path: file.clone(),
                     why,
                 })?;
+                if let Some(mode) = guard::read_by_all(file) {
+                    warn!(
+                        "admin_token_file: {}: everyone on this machine may read it (mode {mode:04o}): \
+                         chmod o-r",
+                        file.display()
+                    );
+                }
             }
             let token_file = settings.admin_token_file.clone();
             let entrance = Entrance::Loopback { token_file };

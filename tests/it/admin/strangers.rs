@@ -110,6 +110,10 @@ fn over_tcp_a_change_needs_the_right_token() {
         assert_eq!(tcp(admin, "POST", &path, &right).status, 421, "{path}");
     }
     link.exchange(10).unwrap();
+    hub.wait_line("that the token is no secret", |line| {
+        let text = line["message"].as_str().unwrap_or_default();
+        text.contains("token: everyone on this machine may read it (mode 0644)")
+    });
     let right = with(&format!("Bearer {TOKEN}"));
     assert_eq!(tcp(admin, "POST", "/api/reload", &right).status, 200);
     // A new token counts at once, the old one no more.

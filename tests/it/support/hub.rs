@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,6 +128,8 @@ impl Hub {
         let settings = format!("access_log: json\nadmin: {admin}\n{}\n", options.settings);
         for (name, content) in &options.files {
             fs::write(folder.join(name), content).unwrap();
+            // Whatever the umask.
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644)).unwrap();
         }
         fs::write(folder.join("hub.yaml"), settings).unwrap();
         let mut command = match (options.nofile, options.hosts, &options.passed) {
