@@ -150,6 +150,7 @@ fn counts(of: &Counters) -> Vec<(String, &Counter)> {
         ("empty_wake_ups", &of.tunnels.empty_wake_ups),
         ("wake_ups", &of.tunnels.wake_ups),
         ("spliced", &of.tunnels.spliced),
+        ("copied", &of.tunnels.copied),
         ("client_to_upstream", &flow.client_to_upstream),
         ("upstream_to_client", &flow.upstream_to_client),
         ("opened", &of.opened),

@@ -63,6 +63,8 @@ pub struct Meters {
     pub flow: Flow,
     /// Of these, bytes that `splice` carried, both ways together.
     pub spliced: Counter,
+    /// The others. A counter of its own: a difference of two that grow meanwhile may fall.
+    pub copied: Counter,
     /// From a tunnel that stands to the first byte from its upstream.
     pub first_byte: Histogram,
     /// Pipes lent to tunnels, of the last tick.

@@ -239,12 +239,14 @@ impl Relaying {
     /// Writes what others see into the handle.
     fn publish(&self, moved: bool) {
         let stamp = self.pools.stamp();
+        let mut passed = 0;
         for (index, direction) in self.directions.iter().enumerate() {
             let progress = self.handle.bytes[index].replace(direction.moved());
             let bytes = direction.moved() - progress;
             if bytes > 0 {
                 self.pools.meters.flow.count(index, bytes);
                 self.handle.count(index, bytes);
+                passed += bytes;
             }
             let stalled = &self.handle.stalled[index];
             if !direction.holds() {
@@ -256,8 +258,9 @@ impl Relaying {
         let [there, back] = &self.directions;
         let spliced = there.spliced() + back.spliced();
         let before = self.handle.spliced.replace(spliced);
+        self.pools.meters.spliced.add(spliced - before);
+        self.pools.meters.copied.add(passed - (spliced - before));
         if moved {
-            self.pools.meters.spliced.add(spliced - before);
             self.handle.active.set(stamp);
             self.handle.rate(stamp);
         }

@@ -192,6 +192,7 @@ impl Record {
         let counters = &self.ledger.counters;
         counters.dial.observe(took);
         counters.tunnels.flow.client_to_upstream.add(dialed.sent);
+        counters.tunnels.copied.add(dialed.sent);
         if let Some(link) = &self.link {
             link.flow.client_to_upstream.add(dialed.sent);
         }
