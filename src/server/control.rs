@@ -72,7 +72,7 @@ impl Control {
     pub fn image(&self) -> Image {
         let mut own = self.counters.clone();
         own.push(self.predecessors.family().past);
-        Image::of(&own)
+        Image::of(&own).with_lost_lines()
     }
 
     /// The latest clients that got no tunnel, oldest first.

@@ -1,6 +1,7 @@
 //! Counters of one worker: written by its thread alone, read by anyone.
 
 use super::links::{Link, Pair};
+use super::log::LOGS;
 use super::metrics::LinkSum;
 use super::recent::Recent;
 use crate::meter::{Counter, Histogram};
@@ -33,6 +34,9 @@ pub struct Counters {
     pub aborted: Counter,
     /// Times that accepting paused, or dropped a connection, for want of descriptors or memory.
     pub accept_pauses: Counter,
+    /// Of a process before this one: lines that it has not written, by [`LOGS`]. Those of this one are
+    /// counted by their queues ([`super::lost_lines`]).
+    pub lost_lines: [Counter; LOGS.len()],
     /// From accept to the whole hello.
     pub hello: Histogram,
     /// Resolving and connecting, of dials that succeeded.

@@ -5,6 +5,7 @@
 
 use super::counters::{Counters, RELAYS};
 use super::links::{Pair, Pairs};
+use super::log::{LOGS, lost_lines};
 use super::metrics::{LinkSum, sums};
 use crate::meter::{Counter, Distribution, Histogram};
 use crate::net::DialError;
@@ -54,6 +55,14 @@ impl Image {
                 .insert(name.into(), (sum.counts.to_vec(), sum.sum_us));
         }
         image
+    }
+
+    /// With the lines that this process has not written.
+    pub fn with_lost_lines(mut self) -> Image {
+        for (log, lines) in LOGS.into_iter().zip(lost_lines()) {
+            *self.counts.entry(lost(log)).or_default() += lines;
+        }
+        self
     }
 
     /// Puts the counts into `counters`, which nobody else writes. `pairs`: which links are counted
@@ -118,10 +127,15 @@ fn by_relay(relay: &str) -> String {
     format!("ended_by_relay {relay}")
 }
 
+fn lost(log: &str) -> String {
+    format!("lost_lines {log}")
+}
+
 /// All that only grows, by name; the ends before the openings.
 fn counts(of: &Counters) -> Vec<(String, &Counter)> {
     let mut all: Vec<_> = ended_names().zip(&of.ended).collect();
     all.extend(RELAYS.into_iter().map(by_relay).zip(&of.ended_by_relay));
+    all.extend(LOGS.into_iter().map(lost).zip(&of.lost_lines));
     let labelled = |what: &'static str, labels: &[&str]| {
         let names = labels.iter().map(|label| format!("{what} {label}"));
         names.collect::<Vec<_>>()

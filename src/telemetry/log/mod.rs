@@ -53,6 +53,9 @@ const LEVELS: [LevelFilter; 6] = [
     LevelFilter::TRACE,
 ];
 
+/// The logs: stdout, and the file of `access_log`.
+pub const LOGS: [&str; 2] = ["log", "access"];
+
 /// What each queue of this process lost, for [`lost_lines`].
 static LOST: OnceLock<Vec<queue::Lost>> = OnceLock::new();
 
@@ -68,8 +71,8 @@ pub fn init_log(
 ) -> io::Result<LogGuard> {
     set_log_format(format);
     let file = file.map(LogFile::open).transpose()?;
-    let out = Queue::start("log", "stdout", io::stdout());
-    let file = file.map(|file| Queue::start("access", "the file of access_log", file));
+    let out = Queue::start(LOGS[0], "stdout", io::stdout());
+    let file = file.map(|file| Queue::start(LOGS[1], "the file of access_log", file));
     let apart = file.is_some();
     let everything = tracing_subscriber::fmt::layer()
         .with_ansi(io::stdout().is_terminal())
@@ -133,11 +136,14 @@ fn number(level: LevelFilter) -> u8 {
     place.unwrap_or(0).max(1) as u8
 }
 
-/// Lines that were not written, by log (`log`, `access`): their queue was full, or the file could
-/// not be written.
-pub fn lost_lines() -> Vec<(&'static str, u64)> {
+/// Lines that this process has not written, by [`LOGS`]: their queue was full, or the file could not be
+/// written.
+pub fn lost_lines() -> [u64; LOGS.len()] {
     let all = LOST.get().map_or(&[][..], Vec::as_slice);
-    all.iter().map(|lost| (lost.log, lost.lines())).collect()
+    LOGS.map(|log| {
+        let of_log = all.iter().filter(|lost| lost.log == log);
+        of_log.map(queue::Lost::lines).sum()
+    })
 }
 
 /// What a layer writes.

@@ -230,6 +230,24 @@ fn a_link_stays_where_it_is_and_is_shown() {
 }
 
 #[test]
+fn lines_that_a_full_disk_has_cost_stay_counted() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let settings = std::fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    let full = "access_log: {format: json, to: /dev/full}";
+    hub.replace("hub.yaml", &settings.replace("access_log: json", full));
+    upgrade(&hub);
+    let lost = |hub: &Hub| samples(hub)["snihub_log_lines_lost_total{log=\"access\"}"];
+    Link::open(hub.addr(), NAME, party).unwrap();
+    wait_for("two lines that are lost", || match lost(&hub) {
+        2.0 => Ok(()),
+        other => Err(other.to_string()),
+    });
+    upgrade(&hub);
+    assert_eq!(lost(&hub), 2.0);
+}
+
+#[test]
 fn what_is_left_is_closed_evenly_over_upgrade_drain() {
     let party = Party::start(b'a');
     let options = crate::support::hub::Options::routes(format!("sni:\n{}", party.entry(NAME)));
