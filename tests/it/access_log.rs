@@ -354,4 +354,50 @@ fn a_file_that_cannot_be_had_stops_the_start() {
         said.contains("access_log: ") && said.contains("folder.log: "),
         "{said}"
     );
+    let pipe = |folder: &TempDir| {
+        let pipe = folder.path().join("pipe.log");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        pipe
+    };
+    pipe(&folder);
+    let mut start = command(&folder, party, "access_log: {to: pipe.log}");
+    let output = start.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(71), "{said}");
+    assert!(
+        said.contains("pipe.log: it is a named pipe that nobody reads"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_named_pipe_that_somebody_reads_takes_lines() {
+    let party = Party::start(b'a');
+    let folder = TempDir::new();
+    let pipe = folder.path().join("pipe.log");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let (told, heard) = std::sync::mpsc::channel();
+    let reads = pipe.clone();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let mut lines = BufReader::new(fs::File::open(reads).unwrap());
+        while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
+            drop(told.send(std::mem::take(&mut line)));
+        }
+    });
+    // Open for reading before the hub starts: both ends wait for each other.
+    let writer = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    let settings = format!("access_log: {{to: {}}}", pipe.display());
+    let hub = Hub::start(party, &settings, "info");
+    hub.visit(party);
+    let line = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(line.contains(" opened "), "{line}");
+    drop(writer);
 }

@@ -1,9 +1,11 @@
 //! The file of `access_log`: appended to, found again after logrotate has renamed it, and missed
 //! without harm while its disk is full.
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -49,7 +51,7 @@ impl LogFile {
             path: path.to_owned(),
             file: append(path)?,
             looked: Instant::now(),
-            torn: false,
+            torn: is_torn(path),
             missed: None,
         })
     }
@@ -69,7 +71,7 @@ impl LogFile {
         };
         if there != Some((open.dev(), open.ino())) {
             self.file = append(&self.path)?;
-            self.torn = false;
+            self.torn = is_torn(&self.path);
         }
         Ok(())
     }
@@ -130,9 +132,71 @@ impl Write for LogFile {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o640)
+        // fifo(7): else it waits until somebody reads, for ever and without a word.
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
         .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(nobody) if nobody == Errno::NXIO.raw_os_error() && is_fifo(path) => {
+                io::Error::other("it is a named pipe that nobody reads")
+            }
+            _ => error,
+        })?;
+    // From now on a reader that is slow may be waited for: a thread of its own writes.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo())
+}
+
+/// Whether a part of a line stands at the end, of a hub whose disk was full or that was killed. A file
+/// that may not be read is taken as whole.
+fn is_torn(path: &Path) -> bool {
+    let last = || -> io::Result<u8> {
+        if !fs::metadata(path)?.is_file() {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        Ok(last[0])
+    };
+    last().is_ok_and(|last| last != b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_stays_alone() {
+        let dir = std::env::temp_dir().join(format!("snihub-torn-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("access.log");
+        for (before, wanted) in [
+            ("", "new\n"),
+            ("whole\n", "whole\nnew\n"),
+            ("whole\nto", "whole\nto\nnew\n"),
+        ] {
+            fs::write(&path, before).unwrap();
+            let mut log = LogFile::open(&path).unwrap();
+            log.write_all(b"new\n").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), wanted);
+        }
+        // One that has come in its place, as well.
+        let mut log = LogFile::open(&path).unwrap();
+        let other = dir.join("other");
+        fs::write(&other, "to").unwrap();
+        fs::rename(&other, &path).unwrap();
+        log.looked -= LOOK_EVERY;
+        log.write_all(b"new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "to\nnew\n");
+        fs::remove_dir_all(dir).unwrap();
+    }
 }
