@@ -10,7 +10,7 @@ use crate::net::addr::{Fence, Host, Target};
 use crate::probe::{Answer, NoTls, Prober, Question, Tls};
 use crate::tls::{LooksLike, ServerName};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
@@ -31,7 +31,8 @@ Examples:
   snihub compare --ats 127.0.0.1:443 --hub 127.0.0.1:8443 --names names
 
 Each name is asked for by a TLS handshake, and two answers are alike if the same certificate comes
-from behind both, or neither leads anywhere. What Traffic Server shows for a name that nobody has is
+from behind both, or neither leads anywhere. A certificate that several names show is listed as alike?:
+routes that are crossed among them look the same. What Traffic Server shows for a name that nobody has is
 its own certificate, and means no route.
 Exit codes: 0 all alike; 1 some differ; 71 one of them cannot be asked; 78 the file is wrong.")]
 pub(super) struct Args {
@@ -103,22 +104,23 @@ pub(super) fn run(args: &Args) -> Exit {
 fn names(args: &Args) -> Result<Vec<ServerName>, Exit> {
     let file = args.names.display();
     let text = std::fs::File::open(&args.names).and_then(|file| {
-        let mut text = String::new();
-        file.take(MOST_BYTES).read_to_string(&mut text)?;
+        let mut text = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut text)?;
         Ok(text)
     });
     let text = text.map_err(|error| exit::system(&format!("{file} cannot be read"), &error))?;
     let (mut names, mut seen, mut wrong) = (Vec::new(), HashSet::new(), String::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or("").trim();
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let line = line.trim_ascii();
         if line.is_empty() {
             continue;
         }
-        match ServerName::parse(line.as_bytes()) {
+        match ServerName::parse(line) {
             Ok(name) if seen.insert(name.as_str().to_owned()) => names.push(name),
             Ok(_) => {}
             Err(error) => {
-                let line = printable(line);
+                let line = printable(&String::from_utf8_lossy(line));
                 wrong.push_str(&format!(
                     "{file}:{number}: {line}: no server name: {error}\n"
                 ));
@@ -159,6 +161,8 @@ enum Outcome {
 struct Row {
     name: String,
     alike: bool,
+    /// Whether that says where the name leads: no other name shows the same.
+    proven: bool,
     ats: String,
     hub: String,
 }
@@ -173,18 +177,36 @@ async fn compare(args: &Args, names: Vec<ServerName>) -> Result<Vec<Row>, String
         (Ok(tls), _) => Some(tls.der),
         (Err(_), _) => None,
     };
-    let mut rows = Vec::with_capacity(names.len());
+    let mut asked = Vec::with_capacity(names.len());
     for name in names {
         let (ats, hub) = ask_both(&prober, args, &name).await?;
-        let (ats, hub) = (of_ats(ats, own.as_deref()), of_hub(hub));
-        rows.push(Row {
-            name: name.as_str().to_owned(),
-            alike: alike(&ats, &hub),
-            ats: ats.to_string(),
-            hub: hub.to_string(),
-        });
+        asked.push((name, of_ats(ats, own.as_deref()), of_hub(hub)));
     }
-    Ok(rows)
+    Ok(rows(&asked))
+}
+
+/// In the same order.
+fn rows(asked: &[(ServerName, Outcome, Outcome)]) -> Vec<Row> {
+    let mut shown = HashMap::<&[u8], usize>::new();
+    for (_, ats, hub) in asked {
+        let both: HashSet<_> = [ats, hub].into_iter().filter_map(Outcome::der).collect();
+        both.into_iter()
+            .for_each(|der| *shown.entry(der).or_default() += 1);
+    }
+    let shows_who = |der: &[u8]| !der.is_empty() && shown.get(der) == Some(&1);
+    asked
+        .iter()
+        .map(|(name, ats, hub)| {
+            let alike = alike(ats, hub);
+            Row {
+                name: name.as_str().to_owned(),
+                alike,
+                proven: !alike || ats.der().is_none_or(shows_who),
+                ats: ats.to_string(),
+                hub: hub.to_string(),
+            }
+        })
+        .collect()
 }
 
 type Tried = Result<Tls, NoTls>;
@@ -286,6 +308,16 @@ fn alike(ats: &Outcome, hub: &Outcome) -> bool {
     }
 }
 
+impl Outcome {
+    /// Of whoever has answered; empty: of somebody who has shown none.
+    fn der(&self) -> Option<&[u8]> {
+        match self {
+            Outcome::Led { der, .. } => Some(der),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -313,7 +345,11 @@ fn tell(args: &Args, rows: &[Row]) -> Exit {
     let mut columns = Columns::new(&["name", "", &ats, &hub]);
     let listed = rows.iter().filter(|row| args.all || !row.alike);
     for row in listed.clone() {
-        let word = if row.alike { "alike" } else { "DIFFERS" };
+        let word = match (row.alike, row.proven) {
+            (true, true) => "alike",
+            (true, false) => "alike?",
+            (false, _) => "DIFFERS",
+        };
         columns.row(vec![
             row.name.clone(),
             word.into(),
@@ -330,7 +366,14 @@ fn tell(args: &Args, rows: &[Row]) -> Exit {
         plural(rows.len(), "name"),
         rows.len() - differ
     );
-    answer(&(table + &sum), exit)
+    let note = match rows.iter().filter(|row| !row.proven).count() {
+        0 => String::new(),
+        unproven => format!(
+            "{unproven} of these are alike?: several names show one certificate, or none is shown, and \
+             routes that are crossed among them look the same; compare where they lead by `explain`\n"
+        ),
+    };
+    answer(&(table + &sum + &note), exit)
 }
 
 #[cfg(test)]
@@ -349,6 +392,40 @@ mod tests {
         for text in ["", "a", ":443", "a:0", "a:65536", "::1:443", "a:b"] {
             assert!(address(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_several_names_show_proves_nothing() {
+        let led = |der: &str| Outcome::Led {
+            der: der.as_bytes().to_vec(),
+            shown: String::new(),
+        };
+        let row = |name: &str, ats, hub| (ServerName::parse(name.as_bytes()).unwrap(), ats, hub);
+        let rows = rows(&[
+            row("a.example", led("shared"), led("shared")),
+            row("b.example", led("shared"), led("shared")),
+            row("c.example", led("own"), led("own")),
+            row("d.example", client_wanted(), client_wanted()),
+            row("e.example", led("e"), led("f")),
+            // Another name leads there at the hub alone.
+            row("f.example", led("f"), led("f")),
+            row(
+                "g.example",
+                Outcome::NoRoute(String::new()),
+                Outcome::NoRoute(String::new()),
+            ),
+        ]);
+        let seen: Vec<_> = rows.iter().map(|row| (row.alike, row.proven)).collect();
+        let wanted = [
+            (true, false),
+            (true, false),
+            (true, true),
+            (true, false),
+            (false, true),
+            (true, false),
+            (true, true),
+        ];
+        assert_eq!(seen, wanted);
     }
 
     #[test]
