@@ -266,6 +266,22 @@ fn a_hub_that_goes_away_is_said_and_one_that_is_not_there_ends_it() {
 }
 
 #[test]
+fn a_hub_that_stands_still_is_seen_by_the_age_of_what_is_shown() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example"], party);
+    let socket = hub.folder().join("admin.sock");
+    let mut top = Terminal::start(&socket, &[]);
+    top.shows(&["ready", "a.example"]);
+    hub.signal(rustix::process::Signal::STOP);
+    top.shows(&["s old: the hub does not answer", "a.example"]);
+    hub.signal(rustix::process::Signal::CONT);
+    let screen = top.shows(&["ready, up", "a.example"]);
+    assert!(!screen.contains(" old"), "{screen}");
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+}
+
+#[test]
 fn without_a_terminal_it_says_what_else_there_is() {
     let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
         .arg("top")

@@ -56,12 +56,16 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(stop) => stop,
         Err(error) => return system("cannot install signal handlers", &error),
     };
-    let asking = match Asking::start(socket, Duration::from_secs(args.interval)) {
+    let interval = Duration::from_secs(args.interval);
+    let asking = match Asking::start(socket, interval) {
         Ok(asking) => asking,
         Err(error) => return system("cannot start a thread", &error),
     };
     // Sets a panic hook, too, that gives the terminal back before it tells.
-    let shown = ratatui::try_init().and_then(|mut terminal| show(&mut terminal, &asking, &stop));
+    let shown = ratatui::try_init().and_then(|mut terminal| {
+        let screen = Screen::new(interval);
+        show(&mut terminal, screen, &asking, &stop)
+    });
     ratatui::restore();
     match shown {
         Ok(()) => Exit::Ok,
@@ -71,11 +75,12 @@ pub(super) fn run(args: &Args) -> Exit {
 
 fn show(
     terminal: &mut ratatui::DefaultTerminal,
+    mut screen: Screen,
     asking: &Asking,
     stop: &AtomicBool,
 ) -> io::Result<()> {
-    let mut screen = Screen::new();
     let mut changed = true;
+    let mut overdue = None;
     while !stop.load(Relaxed) {
         while let Some(news) = asking.news() {
             match news {
@@ -84,6 +89,9 @@ fn show(
             }
             changed = true;
         }
+        // The age of what is shown, as it grows.
+        changed |= overdue != screen.overdue();
+        overdue = screen.overdue();
         if changed {
             terminal.draw(|frame| view::draw(frame, &mut screen))?;
         }

@@ -7,9 +7,12 @@ use crate::cli::hub::{number, printable, text};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::widgets::TableState;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Characters of what is looked for.
 const LONGEST_FIND: usize = 60;
+/// How much later than asked for a reading may come, before that is told.
+const GRACE: Duration = Duration::from_secs(3);
 /// Rows that PgUp and PgDn move by.
 const PAGE: usize = 15;
 
@@ -31,12 +34,16 @@ pub(super) struct Screen {
     rates: Rates,
     tables: Tables,
     status: Value,
+    /// When it was read; `None`: not yet.
+    read: Option<Instant>,
+    /// Between two readings, as asked for.
+    interval: Duration,
     /// Why the hub is silent.
     pub(super) silence: Option<String>,
 }
 
 impl Screen {
-    pub(super) fn new() -> Screen {
+    pub(super) fn new(interval: Duration) -> Screen {
         Screen {
             kind: Kind::Parties,
             orders: Kind::ALL.map(|kind| Order {
@@ -49,6 +56,8 @@ impl Screen {
             rates: Rates::default(),
             tables: Tables::default(),
             status: Value::Null,
+            read: None,
+            interval,
             silence: None,
         }
     }
@@ -56,11 +65,18 @@ impl Screen {
     pub(super) fn take(&mut self, reading: &Reading) {
         self.tables = self.rates.take(reading);
         self.status = reading.status.clone();
+        self.read = Some(reading.at);
         self.silence = None;
     }
 
     pub(super) fn miss(&mut self, why: String) {
         self.silence = Some(printable(&why));
+    }
+
+    /// Seconds since the figures that are shown were read, where that is longer than it should be.
+    pub(super) fn overdue(&self) -> Option<u64> {
+        let age = self.read?.elapsed();
+        (age > self.interval + GRACE).then_some(age.as_secs())
     }
 
     pub(super) fn wants_tunnels(&self) -> bool {
@@ -69,8 +85,13 @@ impl Screen {
 
     /// The line at the top; `false`: it is bad news.
     pub(super) fn headline(&self) -> (String, bool) {
-        if let Some(why) = &self.silence {
-            return (why.clone(), false);
+        let age = self.overdue();
+        let age = age.map(|age| format!("these figures are {} old", time(age * 1000)));
+        match (&self.silence, age) {
+            (Some(why), Some(age)) => return (format!("{age}: {why}"), false),
+            (Some(why), None) => return (why.clone(), false),
+            (None, Some(age)) => return (format!("{age}: the hub does not answer"), false),
+            (None, None) => {}
         }
         if self.status.is_null() {
             return ("asking the hub ...".to_owned(), true);
