@@ -3,7 +3,7 @@
 use super::check::plural;
 use super::exit::{self, Exit, answer, complain};
 use crate::config::{self, Imported, Severity, Sources};
-use crate::party::replace::{self, Looks};
+use crate::party::replace::{self, Beside, Looks};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -66,13 +66,8 @@ pub(super) fn run(args: Args) -> Exit {
         ));
         return Exit::No;
     }
-    for (name, bytes) in &files {
-        if let Err(error) = write(&out.join(name), bytes) {
-            return exit::system(
-                &format!("cannot write {}", out.join(name).display()),
-                &error,
-            );
-        }
+    if let Err((place, error)) = write(&out, &files) {
+        return exit::system(&format!("cannot write {}", place.display()), &error);
     }
     let (_, routes) = load.routes.unwrap_or_default();
     let hub = out.join("hub.yaml").display().to_string();
@@ -96,7 +91,22 @@ fn files(imported: &Imported) -> Vec<(&Path, &[u8])> {
     files
 }
 
-fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
+/// All of them or, where the disk is full, none: each gets its name when every one is written.
+fn write(out: &Path, files: &[(&Path, &[u8])]) -> Result<(), (PathBuf, io::Error)> {
+    let mut written = Vec::new();
+    for (name, bytes) in files {
+        let place = out.join(name);
+        match beside(&place, bytes) {
+            Ok(beside) => written.push((place, beside)),
+            Err(error) => return Err((place, error)),
+        }
+    }
+    written
+        .into_iter()
+        .try_for_each(|(place, beside)| beside.commit().map_err(|error| (place, error)))
+}
+
+fn beside(place: &Path, bytes: &[u8]) -> io::Result<Beside> {
     if let Some(folder) = place.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -108,5 +118,5 @@ fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         false => Looks::new(0o644),
     };
-    replace::put(place, bytes, looks)
+    Beside::write(place, bytes, looks)
 }

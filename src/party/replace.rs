@@ -33,14 +33,14 @@ impl Looks {
 
 /// Written and synced, and not in its place yet. Dropped: gone.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(crate) struct Beside {
     path: PathBuf,
     place: PathBuf,
 }
 
 impl Beside {
     /// Writes what is to be at `place`; what a crash left there is overwritten.
-    pub(super) fn write(place: &Path, bytes: &[u8], looks: Looks) -> io::Result<Beside> {
+    pub(crate) fn write(place: &Path, bytes: &[u8], looks: Looks) -> io::Result<Beside> {
         let path = sibling(place, ".", ".snihub-new");
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -69,7 +69,7 @@ impl Beside {
     }
 
     /// Renames it into its place.
-    pub(super) fn commit(self) -> io::Result<()> {
+    pub(crate) fn commit(self) -> io::Result<()> {
         fs::rename(&self.path, &self.place)?;
         let parent = self
             .place

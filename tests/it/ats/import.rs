@@ -5,6 +5,7 @@ use crate::support::dir::TempDir;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 const SNI: &str = "\
 # ours
@@ -107,6 +108,38 @@ fn both_route_alike() {
             .unwrap()
             .ends_with(SNI)
     );
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_behind() {
+    let dir = TempDir::new();
+    let ats = dir.path().join("etc");
+    let note = "CONFIG proxy.config.exec_thread.autoconfig.enabled INT 1\n".repeat(40);
+    let records = records(8443, &(servername("sni.yaml") + &note));
+    lay(
+        &ats,
+        &[("records.config", &records), ("sni.yaml", "sni: []\n")],
+    );
+    let out = dir.path().join("new");
+    // dash(1): ulimit -f counts blocks of 512 bytes. sni.yaml fits, hub.yaml does not.
+    let run = "trap '' XFSZ; ulimit -f 2; exec \"$@\"";
+    let import = |prefix: &[&str]| {
+        let mut words = prefix.to_vec();
+        let program = env!("CARGO_BIN_EXE_snihub");
+        let (ats, out) = (ats.to_str().unwrap(), out.to_str().unwrap());
+        words.extend([program, "import", "--ats", ats, "--out", out]);
+        Command::new(words[0]).args(&words[1..]).output().unwrap()
+    };
+    let output = import(&["sh", "-c", run, "sh"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(71), "{stderr}");
+    assert!(
+        stderr.contains("cannot write ") && stderr.contains("hub.yaml: "),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+    let output = import(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }
 
 /// Names that meet each entry, and none; with and without where they come from.
