@@ -77,10 +77,14 @@ pub(super) fn reload(args: &ReloadArgs) -> Exit {
 
 fn verdict(body: &Value) -> String {
     let mut out = String::new();
-    for problem in rows(body, "text") {
-        for line in problem.as_str().unwrap_or_default().lines() {
-            // Writing to a String does not fail.
-            let _ = writeln!(out, "{}", printable(line));
+    let problems = || rows(body, "text").iter().zip(rows(body, "problems"));
+    // Errors stand last on a screen; notes are about lines that were skipped.
+    for severity in ["warning", "error"] {
+        for (text, _) in problems().filter(|(_, problem)| problem["severity"] == severity) {
+            for line in text.as_str().unwrap_or_default().lines() {
+                // Writing to a String does not fail.
+                let _ = writeln!(out, "{}", printable(line));
+            }
         }
     }
     let result = match body["result"].as_str() {

@@ -224,10 +224,13 @@ impl Reloader {
             return;
         };
         let problems = match verdict {
-            Verdict::Refused(problems) => problems
-                .iter()
-                .map(|problem| problem.headline().to_string())
-                .collect(),
+            Verdict::Refused(problems) => {
+                let mut problems: Vec<_> = problems.iter().collect();
+                // Who shows one of them shows why.
+                problems.sort_by_key(|problem| problem.severity as u8);
+                let headlines = problems.iter().map(|problem| problem.headline());
+                headlines.map(|headline| headline.to_string()).collect()
+            }
             _ => Vec::new(),
         };
         let last = LastReload {

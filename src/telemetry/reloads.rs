@@ -56,7 +56,7 @@ pub struct LastReload {
     pub result: ReloadResult,
     /// How long it took.
     pub took: Duration,
-    /// What is wrong with the files, one line each; warnings are among them.
+    /// What is wrong with the files, one line each: errors, then warnings and notes.
     pub problems: Vec<String>,
 }
 

@@ -168,6 +168,10 @@ fn the_commands_that_people_type() {
         text.contains("sni.yaml:3:21: tunnel_route: port \"70000\""),
         "{text}"
     );
+    // What is wrong stands last, and is not lost among what was skipped in records.config.
+    assert!(!text.contains("note: "), "{text}");
+    let rest = text.split("tunnel_route: port").nth(1).unwrap();
+    assert!(!rest.contains("warning: "), "{text}");
     Link::open(at(pod.port), "9999.fate.org", a).expect("the old table stays in force");
     drop(hub);
     let (code, text) = pod.traffic_ctl(&["config", "get", "proxy.config.http.server_ports"]);
