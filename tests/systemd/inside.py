@@ -620,7 +620,7 @@ def alone():
 
 
 def package():
-    """the Debian package: it serves when it is installed, cuts nobody when it is upgraded, and leaves nothing"""
+    """the Debian package: it serves when it is installed, cuts nobody when it is upgraded, or cannot be, and leaves nothing"""
     root("systemctl disable --now snihub.socket snihub.service")
     root("rm -rf /etc/systemd/system/snihub.* /etc/snihub /usr/local/bin/snihub; userdel snihub; systemctl daemon-reload")
     install_it = "DEBIAN_FRONTEND=noninteractive dpkg --install /source/snihub.deb"
@@ -642,7 +642,7 @@ def package():
     until("the new version", lambda: show("MainPID") not in ("0", before))
     served().close()
     bulk(standing)
-    # Files that a new hub refuses, and a new hub that crashes: the one that serves goes on.
+    # Files that a new hub refuses: the one that serves goes on.
     before, good = pid(), HUB.read_text()
     for break_it, mend_it, seen in (
         (lambda: HUB.write_text(good + "workerz: 3\n"), lambda: HUB.write_text(good), "workerz"),
