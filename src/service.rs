@@ -32,6 +32,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Between two attempts to tell a manager that is behind.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a hub that is succeeded tries to say so.
+const RESIGN_WITHIN: Duration = Duration::from_secs(1);
 /// How long the end waits for the manager to let go of the sockets that it has stored.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 /// Characters of the reason why a reload was refused.
@@ -95,10 +97,17 @@ impl Manager {
     }
 
     /// The service's main process is another one from now on; what that tells is heard after this.
-    /// This one tells nothing any more: it would not be heard (NotifyAccess=main).
+    /// This one tells nothing any more: it would not be heard (NotifyAccess=main). A manager that does
+    /// not read is waited for a second: the successor waits, too.
     pub async fn resign(&self, successor: u32) {
         self.resigned.cancel();
-        self.send(&format!("MAINPID={successor}\n"), &[]).await;
+        let state = format!("MAINPID={successor}\n");
+        if timeout(RESIGN_WITHIN, self.tell(&state)).await.is_err() {
+            warn!(
+                "the service manager does not read what it is told (NOTIFY_SOCKET): it does not \
+                 know that process {successor} is the hub now"
+            );
+        }
     }
 
     /// `stop`, after the manager has been told that the hub ends, and has let go of the stored
