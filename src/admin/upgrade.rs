@@ -97,8 +97,13 @@ fn ending() -> Answer {
     problem(StatusCode::SERVICE_UNAVAILABLE, "the hub is about to end")
 }
 
-/// Nothing has changed.
+/// Nothing has changed, or nobody accepts.
 fn refused(why: &NotUpgraded) -> Answer {
-    let body = json!({ "error": why.why, "said": why.said, "exit": why.exit });
+    let body = json!({
+        "error": why.why,
+        "said": why.said,
+        "exit": why.exit,
+        "outage": why.outage,
+    });
     json(StatusCode::UNPROCESSABLE_ENTITY, &body)
 }

@@ -54,20 +54,18 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Exit {
+    takeover::remember_binary();
     if !args.successor {
         return start(args, None);
     }
-    let told = Predecessor::of_stdin().and_then(|predecessor| {
-        let told = predecessor.to_be_told()?;
-        Ok((predecessor, told))
-    });
-    let (predecessor, told) = match told {
-        Ok(told) => told,
+    let predecessor = match Predecessor::of_stdin() {
+        Ok(predecessor) => predecessor,
         Err(error) => return not_started(&error.into()),
     };
+    let farewell = predecessor.farewell();
     let exit = start(args, Some(predecessor));
     if exit != Exit::Ok {
-        takeover::tell_failing(&told, exit.code());
+        farewell.tell(exit.code());
     }
     exit
 }

@@ -95,10 +95,11 @@ fn done(body: &Value) -> String {
 }
 
 fn not_done(body: &Value) -> String {
-    let mut out = format!(
-        "not upgraded, nothing has changed: {}\n",
-        text(&body["error"])
-    );
+    let unchanged = match body["outage"].as_bool() {
+        Some(true) => "",
+        _ => ", nothing has changed",
+    };
+    let mut out = format!("not upgraded{unchanged}: {}\n", text(&body["error"]));
     for line in rows(body, "said") {
         // Writing to a String does not fail.
         let _ = writeln!(out, "  {}", printable(line.as_str().unwrap_or_default()));

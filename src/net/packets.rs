@@ -312,7 +312,7 @@ mod tests {
         other.send(2, b"last", &[]).unwrap();
         other.send(3, b"words", &[]).unwrap();
         drop(other);
-        let mut heard = || one.recv().unwrap().map(|packet| packet.bytes);
+        let heard = || one.recv().unwrap().map(|packet| packet.bytes);
         assert_eq!(heard().unwrap(), b"\x02last");
         assert_eq!(heard().unwrap(), b"\x03words");
         assert_eq!(heard(), None);

@@ -1,8 +1,8 @@
 //! The new process: gets what the old one listens on, and gives it orders as long as it holds
 //! tunnels.
 
-use super::READY_WITHIN;
-use super::wire::{self, Estate, Forefather, Message, Order, PROTOCOL, Reply, Wire};
+use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Reply, Wire};
+use super::{LEGACY_WITHIN, READY_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{PacketSocket, Passed, PassedDoor};
 use crate::server::{self, Hub, Inherited, Predecessors};
@@ -11,8 +11,8 @@ use crate::tunnel::Ended;
 use crate::worker::{Command, Question};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -58,7 +58,27 @@ pub enum TakeoverError {
 #[derive(Debug)]
 pub struct Predecessor {
     connection: PacketSocket,
+    farewell: Farewell,
+    pid: u32,
     stderr: Option<OwnedFd>,
+}
+
+/// For telling the running hub that this process will not come up; silent once it has.
+#[derive(Debug, Clone)]
+pub struct Farewell(Arc<Mutex<Option<PacketSocket>>>);
+
+impl Farewell {
+    /// Tells it that this process ends with this exit code.
+    pub fn tell(&self, exit: u8) {
+        if let Some(connection) = self.take() {
+            // It hears of the end in any case.
+            drop(wire::say(&connection, &Message::Failing { exit }, &[]));
+        }
+    }
+
+    fn take(&self) -> Option<PacketSocket> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What it has handed over.
@@ -97,18 +117,18 @@ impl Predecessor {
 
     fn with(connection: PacketSocket) -> Result<Predecessor, TakeoverError> {
         connection.set_timeout(Some(READY_WITHIN))?;
+        let copy = connection.try_clone()?;
         Ok(Predecessor {
             connection,
+            farewell: Farewell(Arc::new(Mutex::new(Some(copy)))),
+            pid: 0,
             stderr: None,
         })
     }
 
     /// For telling it that this process will not come up.
-    ///
-    /// # Errors
-    /// No descriptors.
-    pub fn to_be_told(&self) -> io::Result<PacketSocket> {
-        self.connection.try_clone()
+    pub fn farewell(&self) -> Farewell {
+        self.farewell.clone()
     }
 
     /// Says that our files are right, and waits for what it hands over.
@@ -130,6 +150,7 @@ impl Predecessor {
         let mut with = with.into_iter();
         let handed = handed(&estate, &mut with).ok_or(TakeoverError::Foreign)?;
         self.stderr = with.next().filter(|_| estate.stderr);
+        self.pid = estate.pid;
         info!(pid = estate.pid, "takes over from the hub that runs");
         Ok(handed)
     }
@@ -138,39 +159,49 @@ impl Predecessor {
     /// back when it is the hub.
     ///
     /// # Errors
-    /// [`TakeoverError`].
+    /// [`TakeoverError`]: the running hub goes on.
     pub async fn settle(self, hub: &Hub, adopted: bool) -> Result<Links, TakeoverError> {
         let mut wire = Wire::new(self.connection)?;
         let version = env!("CARGO_PKG_VERSION").into();
         wire.say(&Message::Ready { version, adopted }, &[]).await?;
-        let heard = match timeout(READY_WITHIN, wire.hear()).await {
-            Ok(heard) => heard?,
+        let connected = match timeout(READY_WITHIN, wire.hear()).await {
+            Ok(heard) => match heard? {
+                Some((Message::Go, _)) => wire.say(&Message::Taken, &[]).await.is_ok(),
+                Some((Message::Refused { why }, _)) => return Err(TakeoverError::Refused(why)),
+                Some(_) => return Err(TakeoverError::Foreign),
+                // Gone: else nobody would accept.
+                None => false,
+            },
             Err(_) => return Err(TakeoverError::BrokenOff),
         };
+        // It would keep the process before this one from hearing of our end.
+        drop(self.farewell.take());
+        let (legacy, with) = match connected {
+            true => legacy(&mut wire).await?,
+            false => Default::default(),
+        };
         // From now on its stderr is ours: it hears no more what we say on the old one.
-        if let Some(stderr) = self.stderr {
-            rustix::stdio::dup2_stderr(stderr).map_err(io::Error::from)?;
+        if let Some(Err(error)) = self.stderr.map(rustix::stdio::dup2_stderr) {
+            warn!("stderr stays that of an upgrade: {error}");
         }
         let mut links = Links::default();
-        let (go, with) = match heard {
-            Some((Message::Go(go), with)) => (*go, with),
-            Some((Message::Refused { why }, _)) => return Err(TakeoverError::Refused(why)),
-            Some(_) => return Err(TakeoverError::Foreign),
-            None => {
-                warn!("the process before this one has ended in the middle of handing over");
-                return Ok(links);
-            }
-        };
-        hub.reloads().inherit(&go.reloads);
-        hub.predecessors().remember(go.declined);
+        if !connected {
+            warn!("the process before this one has ended in the middle of handing over");
+            return Ok(links);
+        }
+        hub.reloads().inherit(&legacy.reloads);
+        hub.predecessors().remember(legacy.declined);
         let parent = Forefather {
-            pid: go.pid,
-            until_unix_ms: go.until_unix_ms,
-            image: go.image,
+            pid: self.pid,
+            until_unix_ms: legacy.until_unix_ms,
+            image: legacy.image,
         };
         links.begin(hub, parent, wire);
-        for (one, connection) in go.predecessors.into_iter().zip(with) {
-            links.begin(hub, one, Wire::new(PacketSocket::from_fd(connection))?);
+        for (one, connection) in legacy.predecessors.into_iter().zip(with) {
+            match Wire::new(PacketSocket::from_fd(connection)) {
+                Ok(wire) => links.begin(hub, one, wire),
+                Err(error) => warn!(pid = one.pid, "an earlier process is not reached: {error}"),
+            }
         }
         let control = hub.control();
         if control.snapshot().settings.on_route_removed == OnRouteRemoved::Close {
@@ -182,10 +213,19 @@ impl Predecessor {
     }
 }
 
-/// Tells the running hub that this process will not come up, and ends with this exit code.
-pub fn tell_failing(connection: &PacketSocket, exit: u8) {
-    // It hears of the end in any case.
-    drop(wire::say(connection, &Message::Failing { exit }, &[]));
+/// What the process before this one has to hand on. This one is the hub: whatever comes, it is not the
+/// end of it, unless the other has not heard so, and goes on itself.
+async fn legacy(wire: &mut Wire) -> Result<(Legacy, Vec<OwnedFd>), TakeoverError> {
+    let why = match timeout(LEGACY_WITHIN, wire.hear()).await {
+        Ok(Ok(Some((Message::Legacy(legacy), with)))) => return Ok((*legacy, with)),
+        Ok(Ok(Some((Message::Refused { why }, _)))) => return Err(TakeoverError::Refused(why)),
+        Ok(Ok(Some(_))) => "it makes no sense".to_owned(),
+        Ok(Ok(None)) => "it has ended".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not come".to_owned(),
+    };
+    warn!("what the process before this one has counted is lost: {why}");
+    Ok(Default::default())
 }
 
 fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<Handed> {

@@ -6,13 +6,14 @@ use super::wire::{self, Message};
 use crate::net::PacketSocket;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// The command of the intermediate.
 pub const COMMAND: &str = "start-successor";
@@ -24,6 +25,8 @@ pub(super) const TAKEOVER: &str = "--takeover";
 const KEPT: usize = 8 * 1024;
 /// How long its last words are waited for once it is gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often it is looked whether something has come about.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What a service manager has told this process and no other (sd_listen_fds(3), systemd.exec(5)).
 /// `WATCHDOG_PID` goes and `WATCHDOG_USEC` stays: the successor is the one to give a sign of life.
 const NOT_ITS_OWN: [&str; 5] = [
@@ -82,9 +85,20 @@ fn pidfd(pid: u32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()
 }
 
+/// Remembers where this program was started from: to be called as soon as it is, since a file that is
+/// renamed takes /proc/self/exe along.
+pub fn remember_binary() {
+    own_binary();
+}
+
 /// The binary to start when none is named: where this one was started from, which may be another
 /// file by now.
 pub(super) fn own_binary() -> PathBuf {
+    static OWN: OnceLock<PathBuf> = OnceLock::new();
+    OWN.get_or_init(find_binary).clone()
+}
+
+fn find_binary() -> PathBuf {
     let started_as = std::env::args_os().next().map(PathBuf::from);
     match started_as {
         Some(path) if path.is_absolute() => path,
@@ -99,10 +113,49 @@ pub(super) fn own_binary() -> PathBuf {
     }
 }
 
-/// Starts `binary` with the arguments of this process: our end of the connection to it, and what it
-/// says on stderr. Blocks until the intermediate has ended. `watchdog`: whether the service manager
-/// wants a sign of life of this process.
-pub(super) fn launch(binary: &Path, watchdog: bool) -> io::Result<(PacketSocket, Words)> {
+/// What starts the successor. Dropped, it is ended, and nobody waits for that: it may hang where no
+/// signal reaches it, in an exec from a file system that does not answer.
+#[derive(Debug)]
+pub(super) struct Intermediate(Option<Child>);
+
+impl Intermediate {
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) -> io::Result<()> {
+        while let Some(child) = &mut self.0 {
+            match child.try_wait()? {
+                Some(_) => self.0 = None,
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Intermediate {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // Not yet waited for: the number is its own.
+            drop(child.kill());
+            // Without a thread it stays a zombie.
+            drop(std::thread::Builder::new().spawn(move || child.wait()));
+        }
+    }
+}
+
+/// What was launched: our end of the connection to the successor, what it says on stderr, and what
+/// starts it.
+pub(super) type Launched = (PacketSocket, Words, Intermediate);
+
+/// Starts `binary` with the arguments of this process. On a thread of its own, which nobody waits for.
+/// `watchdog`: whether the service manager wants a sign of life of this process.
+pub(super) async fn launch(binary: PathBuf, watchdog: bool) -> io::Result<Launched> {
+    let (sender, launched) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("launch".into());
+    thread.spawn(move || drop(sender.send(begin(&binary, watchdog))))?;
+    launched.await.map_err(io::Error::other)?
+}
+
+fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
     let [ours, its] = PacketSocket::pair()?;
     let (said, stderr) = io::pipe()?;
     let mut command = Command::new("/proc/self/exe");
@@ -118,11 +171,9 @@ pub(super) fn launch(binary: &Path, watchdog: bool) -> io::Result<(PacketSocket,
         command.env_remove("WATCHDOG_USEC");
     }
     let words = Words::hear(said, io::stderr())?;
-    let mut intermediate = command.spawn()?;
-    // It holds the other ends, which would keep the connection from ending.
-    drop(command);
-    intermediate.wait()?;
-    Ok((ours, words))
+    // The command holds the other ends, which would keep the connection from ending: gone with it.
+    let intermediate = command.spawn()?;
+    Ok((ours, words, Intermediate(Some(intermediate))))
 }
 
 fn arguments() -> Vec<OsString> {
@@ -150,7 +201,13 @@ pub fn start_successor(binary: &Path, arguments: &[OsString]) -> io::Result<()> 
             wire::say(&connection, &Message::Started { pid }, &with)
         }
         Err(error) => {
-            let why = format!("cannot run {}: {error}", binary.display());
+            let seen = match error.kind() {
+                ErrorKind::NotFound => {
+                    " (as the hub sees it: a service may have a /tmp of its own)"
+                }
+                _ => "",
+            };
+            let why = format!("cannot run {}: {error}{seen}", binary.display());
             wire::say(&connection, &Message::NotStarted { why }, &[])
         }
     }
@@ -199,7 +256,7 @@ impl Words {
                     return text.lines().map(str::to_owned).collect();
                 }
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }
@@ -213,6 +270,23 @@ mod tests {
         let all = arguments();
         assert_eq!(all.iter().filter(|one| *one == SUCCESSOR).count(), 1);
         assert!(own_binary().is_absolute());
+    }
+
+    #[tokio::test]
+    async fn an_intermediate_that_hangs_is_not_waited_for_and_ended() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pidfd = pidfd(child.id()).unwrap();
+        let mut intermediate = Intermediate(Some(child));
+        let soon = Duration::from_millis(50);
+        let ended = tokio::time::timeout(soon, intermediate.ended()).await;
+        assert!(ended.is_err());
+        drop(intermediate);
+        let until = Instant::now() + Duration::from_secs(30);
+        // It is gone when it cannot be sent a signal any more.
+        while pidfd_send_signal(&pidfd, Signal::CONT).is_ok() {
+            assert!(Instant::now() < until);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     #[tokio::test]

@@ -10,9 +10,11 @@
 //!                       Estate ->
 //!                                                   opens what is missing, starts its workers, accepts
 //!                       <- Ready
+//!                       Go ->
+//!                       <- Taken                    is the hub, whatever comes
 //! stops accepting, closes its doors,
 //! tells the service manager MAINPID
-//!                       Go ->                       what was counted, the processes before
+//!                       Legacy ->                   what was counted, the processes before
 //!                                                   opens its doors, tells the manager READY
 //!                       <- Order, Reply ->          counts, tunnels, kill, drain, route removal
 //! closes what is left evenly over `upgrade_drain`
@@ -20,8 +22,10 @@
 //! ```
 //!
 //! Both accept from the *same* sockets: a connection is in the queue of one, and there is no moment
-//! at which nobody holds it. Whatever goes wrong before Ready, the successor is ended, and nothing has
-//! changed. A process may have several before it, each with a connection of its own to the one that is
+//! at which nobody holds it. Taken is the one point without return. Until it has come the old process
+//! has given up nothing: it accepts, and whatever goes wrong, and whatever is not said in time, the
+//! successor is ended and nothing has changed. Once it has said so the new one never ends over the
+//! hand-over: a Legacy that is bad, or does not come, costs counts, and no client. A process may have several before it, each with a connection of its own to the one that is
 //! the hub: an upgrade hands those connections on.
 
 mod inheritance;
@@ -30,8 +34,8 @@ mod obey;
 mod succession;
 mod wire;
 
-pub use inheritance::{Handed, Links, Predecessor, TakeoverError, tell_failing};
-pub use launch::{COMMAND, start_successor};
+pub use inheritance::{Farewell, Handed, Links, Predecessor, TakeoverError};
+pub use launch::{COMMAND, remember_binary, start_successor};
 pub(crate) use succession::candidate;
 
 use crate::net::PassedDoor;
@@ -43,6 +47,11 @@ use tokio::sync::oneshot;
 
 /// How long a successor may take until it accepts, at most.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long one that accepts may take until it says that it is the hub.
+const TAKEN_WITHIN: Duration = Duration::from_secs(3);
+/// How long it waits for what it could do without; for which the old process needs a second if the
+/// service manager does not read.
+const LEGACY_WITHIN: Duration = Duration::from_secs(10);
 
 /// Exit code (EX_UNAVAILABLE of sysexits(3)) where a hub cannot be upgraded at all, and a restart
 /// would do.
@@ -96,7 +105,7 @@ pub struct Upgraded {
     pub until: SystemTime,
 }
 
-/// Nothing has changed.
+/// Nothing has changed, but for an outage.
 #[derive(Debug, Clone)]
 pub struct NotUpgraded {
     /// Why.
@@ -105,6 +114,8 @@ pub struct NotUpgraded {
     pub said: Vec<String>,
     /// With which it said it would end.
     pub exit: Option<u8>,
+    /// The successor was the hub, and is no more: nobody accepts.
+    pub outage: bool,
 }
 
 impl NotUpgraded {
@@ -113,6 +124,7 @@ impl NotUpgraded {
             why: why.into(),
             said: Vec::new(),
             exit: None,
+            outage: false,
         }
     }
 }

@@ -1,18 +1,21 @@
 //! The old process: starts a successor or meets one, hands over, and steps back.
 
 use super::launch::{self, Process, Words};
-use super::wire::{self, Door, Estate, Forefather, Go, Message, PROTOCOL, Wire};
-use super::{Asked, Household, NEEDS_RESTART, NotUpgraded, READY_WITHIN, Upgraded};
+use super::wire::{self, Door, Estate, Forefather, Legacy, Message, PROTOCOL, Wire};
+use super::{
+    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, READY_WITHIN, TAKEN_WITHIN, Upgraded,
+};
 use crate::net::{PacketListener, PacketSocket};
-use crate::server::Hub;
+use crate::server::{Hub, Predecessor};
 use crate::telemetry::{Image, unix_ms};
 use rustix::process::geteuid;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,6 +24,8 @@ use tracing::{error, info, warn};
 /// Why there is none.
 const AS_INIT: &str = "this hub is process 1 of a container, which ends with it: put the new image \
                        into the deployment, and let a rolling update replace the container";
+const UNDER_INIT: &str = "this hub was started by process 1 of a container, which ends with it: put the \
+                          new image into the deployment, and let a rolling update replace the container";
 const DRAINING: &str = "this hub is about to end: it takes no new clients";
 const UNDER_WAY: &str = "an upgrade is under way";
 const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), which would not know a \
@@ -28,6 +33,22 @@ const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), whi
 
 /// For telling a candidate that it is none.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is process 1 of a container and ends it when its child ends (docker and podman `--init`, or a
+/// shell); a system's init goes on.
+const ENDS_WITH_ITS_CHILD: [&str; 11] = [
+    "tini",
+    "tini-static",
+    "docker-init",
+    "podman-init",
+    "dumb-init",
+    "catatonit",
+    "sh",
+    "bash",
+    "dash",
+    "ash",
+    "busybox",
+];
 
 /// The process that is the hub now.
 #[derive(Debug)]
@@ -70,6 +91,8 @@ pub(crate) async fn candidate(
 fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static str> {
     if std::process::id() == 1 {
         Some(AS_INIT)
+    } else if std::os::unix::process::parent_id() == 1 && ends_with_its_child() {
+        Some(UNDER_INIT)
     } else if hub.control().is_draining() {
         Some(DRAINING)
     } else if household.managed && matches!(asked, Asked::Takeover { .. }) {
@@ -79,7 +102,13 @@ fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static s
     }
 }
 
-/// A candidate that accepts; `None`: there is none, and whoever has asked knows why.
+/// Whether process 1 does; not where it cannot be seen.
+fn ends_with_its_child() -> bool {
+    let name = std::fs::read_to_string("/proc/1/comm");
+    name.is_ok_and(|name| ENDS_WITH_ITS_CHILD.contains(&name.trim_end()))
+}
+
+/// A candidate that is the hub; `None`: there is none, and whoever has asked knows why.
 async fn come(hub: &Hub, household: &Household, asked: Asked) -> Option<Candidate> {
     match asked {
         Asked::Upgrade {
@@ -135,9 +164,17 @@ async fn start(
     let what = binary.display().to_string();
     info!("upgrade: starts {what}");
     let watchdog = household.watchdog;
-    let launching = tokio::task::spawn_blocking(move || launch::launch(&binary, watchdog));
     let cannot = |error: io::Error| NotUpgraded::of(format!("cannot start {what}: {error}"));
-    let launched = launching.await.map_err(|error| cannot(error.into()))?;
+    let launching = async {
+        let (connection, words, mut intermediate) = launch::launch(binary, watchdog).await?;
+        intermediate.ended().await?;
+        Ok((connection, words))
+    };
+    let Ok(launched) = timeout_at(deadline, launching).await else {
+        return Err(NotUpgraded::of(format!(
+            "{what} could not even be started in time: does its file system answer?"
+        )));
+    };
     let (connection, words) = launched.map_err(cannot)?;
     let wire = Wire::new(connection).map_err(cannot)?;
     let mut candidate = Candidate::new(what, wire, Some(words));
@@ -179,16 +216,20 @@ async fn meet(
 
 /// The first that is root or our own user.
 async fn accept(listener: PacketListener) -> io::Result<(PacketSocket, u32)> {
+    let mut told = false;
     loop {
         let connection = listener.accept().await?;
         let (uid, pid) = connection.peer()?;
         if uid == 0 || uid == geteuid().as_raw() {
             return Ok((connection, pid));
         }
-        warn!(
-            uid,
-            pid, "another user asked to take over, and is not heard"
-        );
+        // Once: whoever sees the name can come as often as he likes.
+        if !std::mem::replace(&mut told, true) {
+            warn!(
+                uid,
+                pid, "another user asked to take over, and is not heard"
+            );
+        }
     }
 }
 
@@ -220,7 +261,7 @@ impl Candidate {
         }
     }
 
-    /// Hands over to it, until it accepts.
+    /// Hands over to it, until it is the hub.
     async fn come_up(
         mut self,
         hub: &Hub,
@@ -228,8 +269,15 @@ impl Candidate {
         deadline: Instant,
     ) -> Result<Candidate, NotUpgraded> {
         let began = Instant::now();
-        let why = match timeout_at(deadline, self.converse(hub, household)).await {
-            Ok(Ok(())) => return Ok(self),
+        let why = match timeout_at(deadline, self.accepts(hub, household)).await {
+            Ok(Ok(())) => match timeout(TAKEN_WITHIN, self.takes()).await {
+                Ok(Ok(())) => return Ok(self),
+                Ok(Err(why)) => why,
+                Err(_) => format!(
+                    "{} accepts, but does not answer, and was ended",
+                    self.name()
+                ),
+            },
             Ok(Err(why)) => why,
             Err(_) => {
                 let within = (deadline - began).as_secs_f64();
@@ -251,6 +299,7 @@ impl Candidate {
             why,
             said,
             exit: self.exit,
+            outage: false,
         })
     }
 
@@ -261,16 +310,16 @@ impl Candidate {
         }
     }
 
-    async fn converse(&mut self, hub: &Hub, household: &Household) -> Result<(), String> {
+    /// Hands over to it what it accepts from; comes back when it does.
+    async fn accepts(&mut self, hub: &Hub, household: &Household) -> Result<(), String> {
+        let mut handed = false;
         loop {
-            let heard = self.wire.hear().await;
-            match heard.map_err(|error| format!("talking to {}: {error}", self.name()))? {
-                Some((Message::Started { pid }, mut with)) => {
+            match self.hear().await? {
+                (Message::Started { pid }, mut with) if self.process.is_none() => {
                     self.process = Some(Process::new(pid, with.pop()));
                 }
-                Some((Message::NotStarted { why }, _)) => return Err(why),
-                Some((Message::Failing { exit }, _)) => self.exit = Some(exit),
-                Some((Message::Hello { protocol, version }, _)) => {
+                (Message::NotStarted { why }, _) => return Err(why),
+                (Message::Hello { protocol, version }, _) if !handed => {
                     if protocol != PROTOCOL {
                         self.exit = Some(NEEDS_RESTART);
                         return Err(format!(
@@ -280,20 +329,46 @@ impl Candidate {
                         ));
                     }
                     self.version = version;
-                    let handed = self.hand_over(hub, household).await;
-                    handed.map_err(|error| format!("handing over to {}: {error}", self.name()))?;
+                    let handing = self.hand_over(hub, household).await;
+                    handing.map_err(|error| format!("handing over to {}: {error}", self.name()))?;
+                    handed = true;
                 }
-                Some((Message::Ready { version, adopted }, _)) => {
+                (Message::Ready { version, adopted }, _) if handed => {
                     (self.version, self.adopted) = (version, adopted);
                     return Ok(());
                 }
-                Some(_) => return Err(format!("{} makes no sense", self.name())),
+                _ => return Err(format!("{} makes no sense", self.name())),
+            }
+        }
+    }
+
+    /// Has it be the hub; comes back when it is.
+    async fn takes(&mut self) -> Result<(), String> {
+        // One that is gone is heard of below, and with what it said last.
+        drop(self.wire.say(&Message::Go, &[]).await);
+        match self.hear().await? {
+            (Message::Taken, _) => Ok(()),
+            _ => Err(format!("{} makes no sense", self.name())),
+        }
+    }
+
+    /// The next that it says, except that it will end.
+    async fn hear(&mut self) -> Result<(Message, Vec<OwnedFd>), String> {
+        loop {
+            let heard = self.wire.hear().await;
+            match heard.map_err(|error| format!("talking to {}: {error}", self.name()))? {
+                Some((Message::Failing { exit }, _)) => self.exit = Some(exit),
+                Some(said) => return Ok(said),
                 None => {
                     let code = match self.exit {
                         Some(code) => format!(" (exit code {code})"),
                         None => String::new(),
                     };
-                    return Err(format!("{} ended before it accepted{code}", self.name()));
+                    let what = match self.version.as_str() {
+                        "" => "ended before it accepted",
+                        _ => "ended before it was the hub",
+                    };
+                    return Err(format!("{} {what}{code}", self.name()));
                 }
             }
         }
@@ -329,7 +404,7 @@ impl Candidate {
         self.wire.say(&Message::Estate(estate), &with).await
     }
 
-    /// It accepts, and is the hub from now on.
+    /// It is the hub from now on: gives up what there can be only one of, and hands on the rest.
     pub(crate) async fn takes_over(mut self, hub: &Hub, household: Household) -> Successor {
         let (old, new) = (
             std::process::id(),
@@ -343,47 +418,58 @@ impl Candidate {
             step_down(new, self.adopted).await;
         }
         let tunnels = hub.totals().open();
-        let go = Go {
-            pid: old,
-            image: hub.control().image(),
-            reloads: hub.reloads().get().results.to_vec(),
-            declined: hub.control().declined(),
-            until_unix_ms: unix_ms(until),
-            predecessors: links
-                .iter()
-                .map(|(one, _)| Forefather {
-                    pid: one.pid,
-                    until_unix_ms: unix_ms(one.until),
-                    image: Image::of(std::slice::from_ref(&one.counters)),
-                })
-                .collect(),
-        };
+        let legacy = legacy(hub, &links, until);
         let with: Vec<_> = links.iter().map(|(_, socket)| socket.as_fd()).collect();
-        if let Err(error) = self.wire.say(&Message::Go(Box::new(go)), &with).await {
-            error!(
-                pid = new,
-                "the successor has ended as soon as it accepted: {error}"
-            );
-        }
-        let over_s = over.as_secs();
-        info!(
-            pid = new,
-            version = self.version,
-            tunnels,
-            over_s,
-            "a successor is the hub: no new connections; tunnels are closed evenly over upgrade_drain"
-        );
-        if let Some(verdict) = self.verdict.take() {
-            drop(verdict.send(Ok(Upgraded {
+        let saying = timeout(LEGACY_WITHIN, self.wire.say(&legacy, &with)).await;
+        let handed = saying.unwrap_or_else(|late| Err(late.into()));
+        let verdict = match handed {
+            Ok(()) => Ok(Upgraded {
                 old,
                 new,
                 version: self.version.clone(),
                 tunnels,
                 over,
                 until,
-            })));
+            }),
+            Err(error) => Err(NotUpgraded {
+                outage: true,
+                ..NotUpgraded::of(format!(
+                    "process {new} has said that it is the hub, and ended at once ({error}): NOBODY \
+                     ACCEPTS; start a hub"
+                ))
+            }),
+        };
+        match &verdict {
+            Ok(_) => info!(
+                pid = new,
+                version = self.version,
+                tunnels,
+                over_s = over.as_secs(),
+                "a successor is the hub: no new connections; tunnels are closed evenly over \
+                 upgrade_drain"
+            ),
+            Err(failed) => error!("{}", failed.why),
+        }
+        if let Some(waiting) = self.verdict.take() {
+            drop(waiting.send(verdict));
         }
         let wire = self.wire;
         Successor { pid: new, wire }
     }
+}
+
+fn legacy(hub: &Hub, links: &[(Arc<Predecessor>, PacketSocket)], until: SystemTime) -> Message {
+    let control = hub.control();
+    let forefather = |(one, _): &(Arc<Predecessor>, PacketSocket)| Forefather {
+        pid: one.pid,
+        until_unix_ms: unix_ms(one.until),
+        image: Image::of(std::slice::from_ref(&one.counters)),
+    };
+    Message::Legacy(Box::new(Legacy {
+        image: control.image(),
+        reloads: hub.reloads().get().results.to_vec(),
+        declined: control.declined(),
+        until_unix_ms: unix_ms(until),
+        predecessors: links.iter().map(forefather).collect(),
+    }))
 }

@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// Changes when the hand-over itself does; not when a count or a field is added.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// Bytes of a message: 100,000 tunnels are some 50 MB.
 const MOST: usize = 256 << 20;
 /// Descriptors with a message: 1,024 workers on four addresses.
@@ -42,9 +42,13 @@ pub(super) enum Message {
     Failing { exit: u8 },
     /// By the successor: it accepts. Whether it goes on with the admin door's unix socket, and its file.
     Ready { version: String, adopted: bool },
-    /// It is the hub now. Connections to those of `predecessors` come with it.
-    Go(Box<Go>),
-    /// It is not, and ends.
+    /// It is to be the hub.
+    Go,
+    /// By the successor: it is. From here on there is no way back, for either.
+    Taken,
+    /// All that the old process has besides. Connections to those of `predecessors` come with it.
+    Legacy(Box<Legacy>),
+    /// It is not the hub, and ends. Never after `Taken` was heard.
     Refused { why: String },
     /// From now on by the successor.
     Order { id: u64, order: Order },
@@ -84,12 +88,10 @@ pub(super) struct Door {
     pub(super) at: String,
 }
 
-/// What a successor is handed when it is the hub.
+/// What a successor is handed when it is the hub, and could be without.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Go {
-    /// The old process.
-    pub(super) pid: u32,
+pub(super) struct Legacy {
     /// What the old process and those before it that are gone have counted.
     pub(super) image: Image,
     pub(super) reloads: Vec<u64>,

@@ -94,6 +94,116 @@ fn one_that_ends_is_told_with_its_own_words() {
     before.link.exchange(1000).unwrap();
 }
 
+/// Says what a successor says, until it does something else: `{}` comes after it was handed the sockets.
+const FAKE: &str = r#"#!/usr/bin/env python3
+import json, os, socket, sys, time
+hub = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=os.dup(0))
+say = lambda what: hub.send(b"\x03" + json.dumps(what).encode())
+hear = lambda: hub.recvmsg(65536, 65536)
+ready = {"ready": {"version": "9", "adopted": False}}
+hello = {"hello": {"protocol": 2, "version": "9"}}
+"#;
+
+fn fake(hub: &Hub, name: &str, text: &str) -> String {
+    let path = hub.folder().join(name);
+    fs::write(&path, format!("{FAKE}{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Until it has said that it is the hub the old process has given up nothing.
+#[test]
+fn one_that_accepts_and_then_fails_changes_nothing() {
+    let mut before = Before::start();
+    for (name, text, words) in [
+        ("early", "say(ready); hear()", "makes no sense"),
+        ("early_taken", "say('taken'); hear()", "makes no sense"),
+        (
+            "dies",
+            "say(hello); hear(); say(ready); os._exit(1)",
+            "ended before it was the hub",
+        ),
+        (
+            "dies_at_go",
+            "say(hello); hear(); say(ready); hear(); os._exit(1)",
+            "ended before it was the hub",
+        ),
+        (
+            "silent",
+            "say(hello); hear(); say(ready); time.sleep(1000)",
+            "does not answer, and was ended",
+        ),
+        (
+            "talks",
+            "say(hello); hear(); say(ready); say(ready); time.sleep(1000)",
+            "makes no sense",
+        ),
+    ] {
+        let binary = fake(&before.hub, name, text);
+        let said = with(&before.hub, &binary, "30");
+        assert_eq!(said.code, Some(1), "{name}: {said:?}");
+        assert!(
+            said.out.starts_with("not upgraded, nothing has changed: "),
+            "{name}: {said:?}"
+        );
+        assert!(said.out.contains(words), "{name}: {said:?}");
+        before.nothing_has_changed();
+    }
+    // And then it can be done.
+    upgrade(&before.hub);
+    before.link.exchange(1000).unwrap();
+}
+
+/// There is no way back then: at least nobody is told that all is well.
+#[test]
+fn one_that_ends_as_soon_as_it_is_the_hub_is_told_as_an_outage() {
+    let mut before = Before::start();
+    let text = "say(hello); hear(); say(ready); hear(); hub.shutdown(socket.SHUT_RD); say('taken')";
+    let said = with(&before.hub, &fake(&before.hub, "gone", text), "30");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.out.starts_with("not upgraded: ") && said.out.contains("NOBODY ACCEPTS"),
+        "{said:?}"
+    );
+    before.link.exchange(1000).unwrap();
+}
+
+/// A hub as it is started by hand, by its name alone.
+#[test]
+fn what_is_started_is_what_stands_where_this_one_was_started_from() {
+    let party = Party::start(b'a');
+    let folder = crate::support::hub::new_folder("path");
+    let (program, admin) = (folder.join("snihub"), folder.join("admin.sock"));
+    fs::copy(env!("CARGO_BIN_EXE_snihub"), &program).unwrap();
+    let routes = format!("sni:\n{}", party.entry(NAME));
+    fs::write(folder.join("sni.yaml"), routes).unwrap();
+    fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
+    let mut command = Command::new("snihub");
+    command.env("PATH", &folder).env_remove("NOTIFY_SOCKET");
+    command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
+    command.arg(folder.join("hub.yaml")).arg("--routes");
+    command.arg(folder.join("sni.yaml")).stdout(Stdio::null());
+    let mut hub = command.spawn().unwrap();
+    let ask = |what: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        command.args([what, "--admin", admin.to_str().unwrap()]);
+        command.output().unwrap()
+    };
+    wait_for("the hub", || match ask("status").status.code() {
+        Some(0) => Ok(()),
+        code => Err(format!("{code:?}")),
+    });
+    fs::rename(&program, folder.join("snihub.old")).unwrap();
+    fs::write(&program, "#!/bin/sh\necho the new one >&2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = ask("upgrade");
+    drop(hub.kill());
+    drop(hub.wait());
+    let words = String::from_utf8(said.stdout).unwrap();
+    assert!(words.contains("  the new one\n"), "{words}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn one_that_hangs_is_ended() {
     let mut before = Before::start();
@@ -228,6 +338,16 @@ fn two_at_once_are_one() {
 
 #[test]
 fn as_process_1_it_is_refused() {
+    in_a_container(&["$HUB"]);
+}
+
+/// As `docker run --init` has it, or an entrypoint that does not exec.
+#[test]
+fn below_a_process_1_that_ends_with_it_it_is_refused() {
+    in_a_container(&["sh", "-c", "\"$@\"; exit", "sh", "$HUB"]);
+}
+
+fn in_a_container(entrypoint: &[&str]) {
     let party = Party::start(b'a');
     let folder = crate::support::hub::new_folder("pid1");
     fs::write(
@@ -244,7 +364,8 @@ fn as_process_1_it_is_refused() {
         "--kill-child",
         "--mount-proc",
     ]);
-    command.arg(env!("CARGO_BIN_EXE_snihub"));
+    let hub = env!("CARGO_BIN_EXE_snihub");
+    command.args(entrypoint.iter().map(|word| word.replace("$HUB", hub)));
     command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
     command
         .arg(folder.join("hub.yaml"))

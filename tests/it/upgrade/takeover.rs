@@ -191,6 +191,27 @@ fn a_service_manager_hears_the_number_before_the_new_process() {
     assert_eq!(status(&hub)["ready"], true);
 }
 
+/// One that is stopped, or overloaded: it does not know who is the hub, and clients do.
+#[test]
+fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let hub = Hub::start(options.notify(manager.address()).with_admin());
+    while manager.next() != "FDSTORE=1\nFDNAME=snihub-listener\n" {}
+    let other = UnixDatagram::unbound().unwrap();
+    other.connect(manager.folder.join("notify")).unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send(b"STATUS=x\n").is_ok() {}
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let old = pid(&hub);
+    upgrade(&hub);
+    assert_ne!(pid(&hub), old);
+    link.exchange(1000).unwrap();
+    let mut new = Link::open(hub.addr(), NAME, party).unwrap();
+    new.exchange(1000).unwrap();
+    assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
+}
+
 #[test]
 fn sockets_of_a_socket_unit_go_on_as_they_came() {
     let (party, socket) = (
