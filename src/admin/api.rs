@@ -308,9 +308,11 @@ async fn reload(mut query: Query, control: &Control) -> Result<Answer, String> {
             };
             json(status, &reports::reload(&told))
         }
-        Err(NoVerdict::Ending) => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "the hub is about to end")
-        }
+        Err(NoVerdict::Ending) => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this process reloads no more: it is about to end, or a successor is the hub, which \
+                 watches the files: ask again",
+        ),
         Err(NoVerdict::Unsettled) => problem(
             StatusCode::SERVICE_UNAVAILABLE,
             "no verdict yet: a file is still being written, the log says which; it is read again \

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, warn};
 
 /// A worker that takes longer to answer than this is left out, and the log says so.
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_ABROAD: Duration = Duration::from_secs(7);
 /// For counts: what it has said last is good enough then.
 const COUNTED_WITHIN: Duration = Duration::from_secs(1);
+/// Between two looks through the processes before this one.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a reload's verdict is waited for: twice what a writer that has forgotten to close its
 /// file is given ([`crate::reload`]), and some.
 pub const VERDICT_WITHIN: Duration = Duration::from_secs(25);
@@ -29,7 +31,7 @@ pub const VERDICT_WITHIN: Duration = Duration::from_secs(25);
 /// Why a reload has no verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoVerdict {
-    /// The hub is about to end, and reloads no more.
+    /// The hub is about to end, or a successor is it, and reloads no more.
     Ending,
     /// The files kept changing for [`VERDICT_WITHIN`].
     Unsettled,
@@ -180,7 +182,27 @@ impl Control {
 
     /// Ends, over some seconds, the tunnels of the processes before this one that the generation in
     /// force would not open today. What the tunnels of this process come to, its workers know.
+    ///
+    /// Those processes decide by the files that they have read: a client who is in the middle of its
+    /// hello there may get a tunnel that is none of today. So they are looked through until no such
+    /// client is left; it has hello_timeout and dial_timeout_total at most.
     pub async fn retire_abroad(&self) {
+        let undecided_until = {
+            let settings = &self.snapshot().settings;
+            Instant::now() + settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
+        };
+        loop {
+            self.refresh().await;
+            let undecided = self.predecessors.undecided();
+            self.retire_once().await;
+            if !undecided || Instant::now() > undecided_until {
+                break;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn retire_once(&self) {
         let standing = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
         let all = standing.into_iter().flatten().collect();
         let gone = Arc::new(no_longer_routed(all, &self.snapshot()));

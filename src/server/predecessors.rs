@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::{Counters, Declined, Image, Pairs, SessionId, Totals};
 use crate::worker::{Command, Standing};
 use std::collections::HashSet;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
@@ -141,6 +141,14 @@ impl Predecessors {
             .subscribe()
             .wait_for(|family| family.living.is_empty())
             .await;
+    }
+
+    /// Whether one of them has a client that may get a tunnel yet, as it said last.
+    pub(super) fn undecided(&self) -> bool {
+        let living = &self.family.borrow().living;
+        living
+            .iter()
+            .any(|one| one.sessions.load(Relaxed) as u64 > one.open())
     }
 
     /// An order to each.

@@ -2,9 +2,12 @@
 
 use super::{ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
 use crate::admin::http::wait_for;
+use crate::support::hello::Hello;
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use rustix::process::{Pid, Signal, kill_process};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
 
@@ -81,6 +84,55 @@ fn a_route_that_is_removed_is_gone_in_every_process() {
     ask(&hub, &["upgrade", "--allow-shrink"]);
     a.was_reset();
     ended(&hub, "route_removed", 3);
+}
+
+/// The process before this one does not read the files again: what it lets in yet is ended.
+#[test]
+fn who_was_in_the_middle_of_its_hello_is_not_let_in_by_a_removed_route() {
+    let party = Party::start(b'a');
+    let settings = "on_route_removed: close\nhello_timeout: 60s";
+    let hub = start(&NAMES, party, settings);
+    let hello = Hello::named("b.example").wire();
+    let mut late = TcpStream::connect(hub.addr()).unwrap();
+    late.set_read_timeout(Some(crate::support::hub::PATIENCE))
+        .unwrap();
+    late.write_all(&hello[..50]).unwrap();
+    wait_for("it is in", || match status(&hub)["accepted"].as_u64() {
+        Some(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    upgrade(&hub);
+    hub.edit_routes(&format!("sni:\n{}", party.entry("a.example")));
+    ask(&hub, &["reload", "--allow-shrink"]);
+    late.write_all(&hello[50..]).unwrap();
+    // The party's word and its echo, perhaps; and then the end.
+    let mut got = Vec::new();
+    let end = late.read_to_end(&mut got).unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    ended(&hub, "route_removed", 1);
+}
+
+/// Three processes, each the successor of the one before.
+#[test]
+fn all_processes_before_notice_that_the_hub_is_gone() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let _first = links(&hub, party);
+    upgrade(&hub);
+    let _second = links(&hub, party);
+    upgrade(&hub);
+    signal(pid(&hub), Signal::KILL);
+    wait_for("both say so", || {
+        let mut lines = hub.lines();
+        lines.retain(|line| {
+            let text = line["message"].as_str();
+            text.is_some_and(|text| text.starts_with("the successor has ended"))
+        });
+        match lines.len() {
+            2 => Ok(()),
+            n => Err(format!("{n} do")),
+        }
+    });
 }
 
 #[test]
