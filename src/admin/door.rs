@@ -2,7 +2,7 @@
 
 use super::api;
 use super::guard::Entrance;
-use crate::net::unix;
+use crate::net::{PassedDoor, unix};
 use crate::server::Control;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -70,21 +70,26 @@ impl UnixDoor {
         })
     }
 
-    /// The one of the process before this one, which keeps the file until this one is the hub.
-    pub(super) fn adopt(path: &Path, socket: OwnedFd) -> io::Result<UnixDoor> {
-        let listener = UnixListener::from(socket);
+    /// The one of the process before this one, which keeps the file until this one is the hub. No other
+    /// file that stands at `path` by now is taken for it.
+    pub(super) fn adopt(path: &Path, passed: PassedDoor) -> io::Result<UnixDoor> {
+        let inode = fs::symlink_metadata(path)?.ino();
+        if inode != passed.inode {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let listener = UnixListener::from(passed.socket);
         listener.set_nonblocking(true)?;
         Ok(UnixDoor {
             listener,
             path: path.to_owned(),
-            inode: fs::symlink_metadata(path)?.ino(),
+            inode,
             ours: Arc::default(),
         })
     }
 
-    /// Another descriptor of its socket, and the path.
-    pub(super) fn copy(&self) -> io::Result<(OwnedFd, &Path)> {
-        Ok((self.listener.try_clone()?.into(), &self.path))
+    /// Another descriptor of its socket, the path, and the inode of its file.
+    pub(super) fn copy(&self) -> io::Result<(OwnedFd, &Path, u64)> {
+        Ok((self.listener.try_clone()?.into(), &self.path, self.inode))
     }
 
     /// Whether its file goes with it.

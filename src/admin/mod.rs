@@ -32,7 +32,6 @@ use guard::Entrance;
 use rustix::process::nice;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -161,10 +160,11 @@ impl Doors {
     pub fn copies(&self) -> Result<Vec<PassedDoor>, AdminError> {
         let mut copies = Vec::new();
         if let Some(door) = &self.unix {
-            let (socket, path) = door.copy().map_err(AdminError::Thread)?;
+            let (socket, path, inode) = door.copy().map_err(AdminError::Thread)?;
             copies.push(PassedDoor {
                 key: UNIX.into(),
                 at: path.to_string_lossy().into(),
+                inode,
                 socket,
             });
         }
@@ -173,6 +173,7 @@ impl Doors {
             copies.push(PassedDoor {
                 key: door.key.into(),
                 at: door.address.to_string(),
+                inode: 0,
                 socket: copy.into(),
             });
         }
@@ -310,18 +311,18 @@ impl Drop for Serving {
 struct Handed(Vec<PassedDoor>);
 
 impl Handed {
-    fn take(&mut self, key: &str, at: &str) -> Option<OwnedFd> {
+    fn take(&mut self, key: &str, at: &str) -> Option<PassedDoor> {
         let fits = |one: &PassedDoor| one.key == key && one.at == at;
         let place = self.0.iter().position(fits)?;
-        Some(self.0.swap_remove(place).socket)
+        Some(self.0.swap_remove(place))
     }
 }
 
 fn unix(path: &Path, passed: &mut Handed) -> Result<Option<UnixDoor>, AdminError> {
     let adopted = passed
         .take(UNIX, &path.to_string_lossy())
-        // Its file may have been removed.
-        .and_then(|socket| UnixDoor::adopt(path, socket).ok());
+        // Its file may have been removed, or be another's.
+        .and_then(|door| UnixDoor::adopt(path, door).ok());
     let door = match adopted {
         Some(door) => Ok(door),
         None => UnixDoor::open(path),
@@ -354,7 +355,7 @@ impl TcpDoor {
     ) -> Result<TcpDoor, AdminError> {
         let explain = |error| AdminError::Listen { key, error };
         let listener = match passed.take(key, &address.to_string()) {
-            Some(socket) => listener::adopt(socket, None),
+            Some(door) => listener::adopt(door.socket, None),
             None => listener::bind(address, false, None),
         };
         let listener = listener.map_err(explain)?;

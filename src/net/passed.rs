@@ -28,6 +28,8 @@ pub struct PassedDoor {
     pub key: String,
     /// What stood there.
     pub at: String,
+    /// Of the file of a unix socket; 0 of another.
+    pub inode: u64,
     /// Closed by exec.
     pub socket: OwnedFd,
 }

@@ -246,6 +246,7 @@ fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<H
         doors.push(PassedDoor {
             key: one.key.clone(),
             at: one.at.clone(),
+            inode: one.inode,
             socket: with.next()?,
         });
     }

@@ -398,6 +398,7 @@ impl Candidate {
             estate.doors.push(Door {
                 key: door.key.clone(),
                 at: door.at.clone(),
+                inode: door.inode,
             });
         }
         with.extend(stderr.as_ref().map(AsFd::as_fd));

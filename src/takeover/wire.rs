@@ -86,6 +86,8 @@ pub(super) struct Socket {
 pub(super) struct Door {
     pub(super) key: String,
     pub(super) at: String,
+    /// Of a unix socket's file; 0 of another.
+    pub(super) inode: u64,
 }
 
 /// What a successor is handed when it is the hub, and could be without.

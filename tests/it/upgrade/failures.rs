@@ -255,6 +255,35 @@ fn a_broken_configuration_is_told_as_check_tells_it() {
     before.nothing_has_changed();
 }
 
+/// A file that somebody has put where the admin socket was is his.
+#[test]
+fn another_file_in_the_place_of_the_admin_socket_is_not_taken_for_it() {
+    let before = Before::start();
+    let hub = &before.hub;
+    let (socket, moved) = (super::socket(hub), hub.folder().join("moved.sock"));
+    fs::rename(&socket, &moved).unwrap();
+    fs::write(&socket, "of somebody else").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .args(["upgrade", "--admin", moved.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains("snihub: admin: "), "{words}");
+    // Where it is free the successor has one of its own, and the old one leaves it there.
+    fs::remove_file(&socket).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .args(["upgrade", "--admin", moved.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let new = pid(hub);
+    assert_ne!(new, u64::from(hub.pid()));
+    drop(before.link);
+    super::ends(u64::from(hub.pid()));
+    assert_eq!(pid(hub), new);
+}
+
 #[test]
 fn what_reload_refuses_is_not_upgraded_to() {
     let mut before = Before::start();
