@@ -67,13 +67,14 @@ impl Requests {
 
 /// Drains `hub` over `grace`, or kills it when asked a second time; says which of them ended it.
 pub async fn wind_down(hub: &Hub, grace: Duration, stop: &mut mpsc::Receiver<()>) {
-    let began = Instant::now();
+    let (began, sessions) = (Instant::now(), hub.sessions());
+    // Told when it is so: who reads it may ask `/readyz` at once.
+    hub.drain(grace);
     info!(
-        sessions = hub.sessions(),
+        sessions,
         grace_s = grace.as_secs(),
         "draining: no new connections; tunnels are closed evenly over the grace period; ask again to end at once"
     );
-    hub.drain(grace);
     tokio::select! {
         () = all_ended(hub, grace) => {
             info!(took_ms = began.elapsed().as_millis() as u64, "drained");
