@@ -25,8 +25,10 @@
 //! at which nobody holds it. Taken is the one point without return. Until it has come the old process
 //! has given up nothing: it accepts, and whatever goes wrong, and whatever is not said in time, the
 //! successor is ended and nothing has changed. Once it has said so the new one never ends over the
-//! hand-over: a Legacy that is bad, or does not come, costs counts, and no client. A process may have several before it, each with a connection of its own to the one that is
-//! the hub: an upgrade hands those connections on.
+//! hand-over: a Legacy that is bad, or does not come, costs counts, and no client.
+//!
+//! A process may have several before it, each with a connection of its own to the one that is the hub:
+//! an upgrade hands those connections on.
 
 mod inheritance;
 mod launch;
