@@ -97,8 +97,8 @@ impl HelloParser {
     /// them). `joined`: scratch of the caller's for a hello that is spread over several records,
     /// the same one in each call; untouched when one record holds it.
     ///
-    /// `More(n)` is never more than `2 * max_client_hello`, and is the end of what the next
-    /// decision needs: the first byte, a record header, the handshake header, a record. Calling
+    /// `More(n)` is never more than `2 * max_client_hello` (of at least 1), and is the end of what the
+    /// next decision needs: the first byte, a record header, the handshake header, a record. Calling
     /// with less is cheap and gives the same `More`. After a hello or an error the parser is
     /// done: the same call repeated gives the same answer.
     ///
