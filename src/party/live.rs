@@ -1,6 +1,6 @@
 //! What the hub that runs here says of a route.
 
-use crate::admin::client::{ClientError, ask};
+use crate::admin::client::{ClientError, ask, ask_within};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// A file that is still being written is settled by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(300);
+/// What is shown beside the file's own words is not worth a longer wait.
+const COUNTS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What came of a reload for a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +85,12 @@ pub fn drain(socket: &Path, name: &str) -> Result<(u64, u64), ClientError> {
     }
 }
 
-/// `/api/routes`, whole.
+/// `/api/routes`, whole, of a hub that answers within 3 s.
 ///
 /// # Errors
 /// [`ClientError`].
 pub fn counts(socket: &Path) -> Result<Value, ClientError> {
-    ask(socket, "GET", "/api/routes", &[]).map(|reply| reply.body)
+    ask_within(socket, COUNTS_WITHIN, "GET", "/api/routes", &[]).map(|reply| reply.body)
 }
 
 fn row<'b>(body: &'b Value, name: &str) -> Option<&'b Value> {

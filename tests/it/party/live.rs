@@ -4,6 +4,7 @@ use super::rig::Star;
 use crate::pki::rig::Said;
 use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Runs a command on the hub's own file and socket.
@@ -171,4 +172,27 @@ fn a_hub_that_cannot_be_asked_is_told() {
     let said = Said::of(&command.current_dir(star.ca.dir.path()).output().unwrap());
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.contains("admin: off"), "{}", said.out);
+}
+
+#[test]
+fn the_list_does_not_wait_for_a_hub_that_hangs() {
+    let party = Party::start(b'a');
+    let (star, hub) = (
+        Star::new(),
+        hub(&format!("sni:\n{}", party.entry("9998.fate.org"))),
+    );
+    hub.signal(Signal::STOP);
+    let list = run(&star, &hub, &["list"]);
+    let shown = run(&star, &hub, &["show", "9998"]);
+    let gone = run(&star, &hub, &["remove", "9997"]);
+    hub.signal(Signal::CONT);
+    list.succeeded(&["list"]);
+    shown.succeeded(&["show"]);
+    assert_eq!(gone.code, Some(1), "{}", gone.err);
+    let why = "has not answered within 3 s: it is stopped or overloaded";
+    for said in [&list.out, &shown.out] {
+        assert!(said.contains("9998.fate.org"), "{said}");
+        let words: Vec<&str> = said.split_whitespace().collect();
+        assert!(words.join(" ").contains(why), "{said}");
+    }
 }
