@@ -116,6 +116,10 @@ pub(super) fn fault(fault: &Fault, name: &ServerName, own: Option<&Certificate>)
             }
         },
         Fault::UnknownIssuer => "its certificate is signed by nobody who is trusted".to_owned(),
+        Fault::SelfSigned => {
+            "its certificate is signed by itself, and it is not trusted".to_owned()
+        }
+        Fault::OfAuthority => "its certificate is an authority's, not a server's".to_owned(),
         Fault::NotForServers => "its certificate is not for servers".to_owned(),
         Fault::ChainEnded => "a certificate above its own is over".to_owned(),
         Fault::KeyNotProven(why) => {

@@ -24,6 +24,10 @@ pub enum Fault {
     OtherNames,
     /// Nobody who is trusted has signed it, nor a certificate that came with it.
     UnknownIssuer,
+    /// By itself, as far as its names say, and it is not trusted.
+    SelfSigned,
+    /// It is an authority's (basicConstraints), and clients take no such one for a server's.
+    OfAuthority,
     /// It is not for servers (extended key usage).
     NotForServers,
     /// A certificate above it is over.
@@ -77,7 +81,12 @@ pub(super) fn judge(
     if let Some(trust) = question.trust {
         // At a time when the certificate itself is good: its own time is judged above.
         let at = now.0.clamp(own.not_before.0, own.not_after.0);
-        faults.extend(signed(&parsed, others, trust, at));
+        let fault = signed(&parsed, others, trust, at);
+        let own_issuer = own.issuer == own.subject;
+        faults.extend(fault.map(|fault| match fault {
+            Fault::UnknownIssuer | Fault::OfAuthority if own_issuer => Fault::SelfSigned,
+            other => other,
+        }));
     }
     faults
 }
@@ -107,6 +116,43 @@ fn signed(
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Fault::NotForServers
         }
-        error => Fault::Other(error.to_string()),
+        CertificateError::Other(error) => match error.0.to_string().as_str() {
+            "CaUsedAsEndEntity" => Fault::OfAuthority,
+            name => Fault::Other(in_words(name)),
+        },
+        error => Fault::Other(in_words(&error.to_string())),
     })
+}
+
+/// The verifier's errors have names for programs, not texts: `PathLenConstraintViolated` becomes
+/// `path len constraint violated`.
+fn in_words(name: &str) -> String {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return name.to_owned();
+    }
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn a_name_for_programs_becomes_words() {
+        assert_eq!(
+            in_words("PathLenConstraintViolated"),
+            "path len constraint violated"
+        );
+        assert_eq!(
+            in_words("it is over: since 3 days"),
+            "it is over: since 3 days"
+        );
+    }
 }

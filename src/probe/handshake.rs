@@ -16,8 +16,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, SignatureScheme,
-    SupportedProtocolVersion,
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, ProtocolVersion,
+    SignatureScheme, SupportedProtocolVersion,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -239,6 +239,13 @@ pub(super) fn explain(error: &io::Error, first: &[u8]) -> NoTls {
     if let Some(rustls::Error::AlertReceived(alert)) = inner {
         return NoTls::Alert(u8::from(*alert));
     }
+    if let Some(rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) = inner {
+        return NoTls::Other(
+            "its certificates are longer than 64 KiB together: send its own and those between it \
+             and the authority, not a bundle of all authorities"
+                .to_owned(),
+        );
+    }
     // RFC 8446 section 5.1: a record's type is 20 to 24, its version begins with 3.
     let is_tls = matches!(first, [20..=24, 3, ..]);
     match error.kind() {
@@ -379,5 +386,20 @@ impl ResolvesClientCert for Asked {
 
     fn has_certs(&self) -> bool {
         self.identity.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_is_too_long_is_told_as_that() {
+        let error = rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge);
+        let why = explain(
+            &io::Error::new(io::ErrorKind::InvalidData, error),
+            &[22, 3, 3],
+        );
+        assert!(why.to_string().contains("longer than 64 KiB"), "{why}");
     }
 }

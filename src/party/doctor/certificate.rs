@@ -128,6 +128,18 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
             .why("brokers refuse it; perhaps a firewall between here and there opens TLS")
             .fix(right(leg))
         }
+        Fault::SelfSigned => Finding::error(
+            "certificate.issuer",
+            "its certificate is signed by itself, not by our authority",
+        )
+        .why("brokers refuse it: it was made on the spot, by the server or by `openssl req -x509`")
+        .fix(right(leg)),
+        Fault::OfAuthority => Finding::error(
+            "certificate.use",
+            "its certificate is an authority's (basicConstraints CA:TRUE), not a server's",
+        )
+        .why("brokers refuse it")
+        .fix(right(leg)),
         Fault::OldVersion(version) => Finding::error(
             "certificate.version",
             format!("its certificate is X.509 v{version}, which has no names in it"),

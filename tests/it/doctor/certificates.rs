@@ -3,6 +3,7 @@
 use super::rig::{Diagnosis, Rig, hub};
 use crate::pki::rig::{does, have};
 use crate::support::certs::{Authority, Identity};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -71,6 +72,44 @@ fn one_of_another_authority_and_with_all_faults_at_once() {
         "certificate.names",
         "9999.fate.org",
         "9998.fate.org",
+    );
+}
+
+#[test]
+fn one_that_is_signed_by_itself() {
+    for ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let rig = Rig::new();
+        let mut params = CertificateParams::new(["9998.fate.org".to_owned()]).unwrap();
+        params.is_ca = ca;
+        let key = KeyPair::generate().unwrap();
+        let identity = Identity {
+            certificate_pem: params.self_signed(&key).unwrap().pem(),
+            key_pem: key.serialize_pem(),
+        };
+        let said = examined(&rig, &identity);
+        said.error(
+            "directly",
+            "certificate.issuer",
+            "signed by itself, not by our authority",
+            "snihub pki issue pulsar 9998.fate.org",
+        );
+    }
+}
+
+#[test]
+fn one_of_an_authority() {
+    let rig = Rig::new();
+    let said = examined(
+        &rig,
+        &rig.with("9998.fate.org", |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }),
+    );
+    said.error(
+        "directly",
+        "certificate.use",
+        "an authority's (basicConstraints CA:TRUE), not a server's",
+        "snihub pki issue pulsar 9998.fate.org",
     );
 }
 

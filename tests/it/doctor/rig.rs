@@ -45,13 +45,20 @@ impl Rig {
 
     /// One that begins and ends so many days from now, signed with the same authority's key.
     pub(super) fn lasting(&self, name: &str, [from, to]: [i64; 2]) -> Identity {
+        self.with(name, |params| {
+            let now = OffsetDateTime::now_utc();
+            params.not_before = now + time::Duration::days(from);
+            params.not_after = now + time::Duration::days(to);
+        })
+    }
+
+    /// One that is changed in some way, signed with the same authority's key.
+    pub(super) fn with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::from_pem(&self.ca.read("pki/ca.key.pem")).unwrap();
         let issuer = Issuer::from_ca_cert_pem(&self.ca.read("pki/ca.cert.pem"), key).unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now + time::Duration::days(from);
-        params.not_after = now + time::Duration::days(to);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         Identity {
             certificate_pem: params.signed_by(&key, &issuer).unwrap().pem(),
