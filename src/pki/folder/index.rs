@@ -264,12 +264,25 @@ impl State {
 
     /// What verifiers take today: left, not ended, nothing of it revoked.
     pub(super) fn live(&self) -> impl Iterator<Item = &Issue> {
+        let taken = self.taken();
+        self.done().filter(move |issue| taken(issue))
+    }
+
+    /// What verifiers would take if somebody had its key, whether it left or not.
+    pub(super) fn usable(&self) -> impl Iterator<Item = &Issue> {
+        let taken = self.taken();
+        let all = self.issues.iter().map(|(issue, _)| issue);
+        all.filter(move |issue| taken(issue))
+    }
+
+    /// Whether an issue is not ended and nothing of it revoked.
+    fn taken(&self) -> impl Fn(&Issue) -> bool + use<> {
         let now = Moment::now();
         let revoked: HashSet<Serial> = self.revoked.iter().map(|(serial, ..)| *serial).collect();
-        self.done().filter(move |issue| {
+        move |issue| {
             let mut all = issue.certificates.iter();
             issue.ends() > now && all.all(|certified| !revoked.contains(&certified.serial))
-        })
+        }
     }
 }
 

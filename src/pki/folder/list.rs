@@ -3,7 +3,7 @@
 use super::super::{Layout, Moment, Name, PkiError, Serial};
 use super::index::{Issue, Outcome, Reason};
 use super::{Folder, RevocationList};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 /// A certificate that ends within these days is due to be renewed.
@@ -104,21 +104,21 @@ impl Folder {
     }
 
     /// As [`Folder::find`], for taking back: older certificates of the name that are still valid
-    /// count, too, so that nobody takes back the wrong one; and where none is, what was not found
-    /// where it was to go: somebody may have moved it before that was looked for.
+    /// count, too, so that nobody takes back the wrong one; and what was not found where it was to
+    /// go, or was not looked for yet: somebody may have moved it before, and has a key that works.
     ///
     /// # Errors
     /// As [`Folder::find`].
     pub fn find_live(&self, name: &str, layout: Option<Layout>) -> Result<Vec<&Issue>, PkiError> {
-        let mut found = self.all_of(name, layout);
-        if found.is_empty() {
-            found = self.called(name, layout, Outcome::Lost);
-        }
+        let found = match Serial::parse(name) {
+            Some(_) => self.all_of(name, layout),
+            None => self.called(name, layout, |_| true),
+        };
         if found.is_empty() {
             return Err(PkiError::NotIssued(name.to_owned()));
         }
-        let live: Vec<_> = self.state.live().map(Issue::id).collect();
-        let standing = |issue: &&Issue| live.contains(&issue.id());
+        let usable: HashSet<_> = self.state.usable().map(Issue::id).collect();
+        let standing = |issue: &&Issue| usable.contains(&issue.id());
         let (valid, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(standing);
         // Nothing valid: the last one, so that it can be said what became of it.
         Ok(if valid.is_empty() {
@@ -135,13 +135,18 @@ impl Folder {
             let has = |issue: &&Issue| issue.certificates.iter().any(|c| c.serial == serial);
             return all.filter(has).collect();
         }
-        self.called(name, layout, Outcome::Done)
+        self.called(name, layout, |outcome| outcome == Outcome::Done)
     }
 
-    fn called(&self, name: &str, layout: Option<Layout>, outcome: Outcome) -> Vec<&Issue> {
+    fn called(
+        &self,
+        name: &str,
+        layout: Option<Layout>,
+        counts: impl Fn(Outcome) -> bool,
+    ) -> Vec<&Issue> {
         let issues = self.state.issues.iter();
         let found = issues.filter(|(issue, became)| {
-            *became == outcome && layout.is_none_or(|layout| issue.layout == layout)
+            counts(*became) && layout.is_none_or(|layout| issue.layout == layout)
         });
         let found = found.map(|(issue, _)| issue);
         let name = Name::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string());

@@ -225,6 +225,32 @@ fn what_was_moved_away_before_it_was_said_can_be_taken_back() {
 }
 
 #[test]
+fn what_was_moved_away_is_taken_back_before_and_after_it_was_looked_for() {
+    let ca = Ca::plain();
+    ca.ok(&ISSUE);
+    without_last_line(&ca);
+    std::fs::rename(ca.path(FOLDER), ca.path("moved")).unwrap();
+    // Not looked for yet.
+    let said = ca.ok(&["revoke", "proxy.fate.org"]);
+    assert!(said.contains(&ca.serials()[0]), "{said}");
+    ca.ok(&ISSUE);
+    without_last_line(&ca);
+    std::fs::rename(ca.path(FOLDER), ca.path("moved again")).unwrap();
+    // Looked for, and there is another one by now.
+    ca.ok(&ISSUE);
+    let serials = ca.serials();
+    ca.fails(
+        &["revoke", "proxy.fate.org"],
+        1,
+        &[&serials[1], &serials[2]],
+    );
+    let said = ca.ok(&["revoke", "proxy.fate.org", "--all"]);
+    for serial in &ca.serials()[1..] {
+        assert!(said.contains(&format!("revoked {serial}")), "{said}");
+    }
+}
+
+#[test]
 fn a_line_cut_in_a_character_is_left_out_too() {
     let ca = Ca::plain();
     let issue = [&ISSUE[..], &["--org", "Universität Zürich"]].concat();
