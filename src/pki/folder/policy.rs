@@ -28,6 +28,9 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
     if let Some(name) = order.names().iter().find(of_hub).filter(|_| !to_hub) {
         return Err(PkiError::HubName(name.to_string()));
     }
+    if !waived.renews {
+        not_the_domain(state, order)?;
+    }
     for issue in state.live() {
         if issue.primary == primary && issue.layout == order.layout() {
             if !waived.renews {
@@ -60,6 +63,30 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
         }
     }
     Ok(())
+}
+
+/// What is below a party's name is that party's: one that is called as the authority's domain, or what
+/// that is within, would have all of the star.
+fn not_the_domain(state: &State, order: &Order) -> Result<(), PkiError> {
+    let spec = order.layout().spec();
+    let domain = state
+        .domain
+        .as_deref()
+        .and_then(|name| Name::dns(name).ok());
+    let (Some(domain), true) = (domain, spec.party) else {
+        return Ok(());
+    };
+    let within = |name: &&Name| matches!(name, Name::Dns(_)) && domain.is_within(name);
+    match order.names().first().filter(within) {
+        Some(name) => Err(PkiError::Layout {
+            layout: spec.name,
+            why: format!(
+                "{name} would have every name below {domain}, the authority's domain: a party's name \
+                 is below it, as 9998.{domain}"
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The hub is nobody's other system.

@@ -133,6 +133,19 @@ fn what_is_anothers_or_there_already() {
 }
 
 #[test]
+fn no_party_has_the_name_of_the_whole_star() {
+    let ca = Ca::none();
+    ca.ok(&["init", "--plain-key", "--domain", "a.fate.org"]);
+    for name in ["a.fate.org", "fate.org"] {
+        let words = [name, "every name below a.fate.org", "as 9998.a.fate.org"];
+        ca.fails(&["issue", "pulsar", name], 64, &words);
+    }
+    assert_eq!(ca.serials().len(), 0);
+    ca.ok(&["issue", "pulsar", "b.a.fate.org"]);
+    ca.ok(&["issue", "pulsar", "other.org"]);
+}
+
+#[test]
 fn somebody_elses_folder_is_not_replaced() {
     let ca = Ca::plain();
     std::fs::create_dir(ca.path("mine")).unwrap();
