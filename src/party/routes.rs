@@ -170,6 +170,15 @@ impl Routes {
         edit::value(self.text.as_deref()?, at, key)
     }
 
+    /// Whether the file before the last change had an entry of this name.
+    pub fn had(&self, name: &str) -> bool {
+        let sources = Sources {
+            routes: Some(replace::backup(&self.real)),
+            ..self.sources.clone()
+        };
+        Routes::read(&sources).is_ok_and(|before| before.find(name).is_some())
+    }
+
     /// Whether there is a file.
     pub fn is_there(&self) -> bool {
         self.text.is_some()

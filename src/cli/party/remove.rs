@@ -5,7 +5,7 @@ use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub;
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, PartyError, Plan};
+use crate::party::{self, Party, PartyError, Plan, Routes};
 use serde_json::json;
 
 /// Takes a party's route out of sni.yaml. Standing tunnels stay, unless they are ended; certificate
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let file = routes.path.display().to_string();
     let plan = party::remove(&routes, &party.name)?;
     let absent = plan.is_none();
-    if absent && !known(args, &party.name)? {
+    if absent && !known(args, &routes, &party)? {
         return Err(PartyError::Refused(format!(
             "{file}: no entry for {}; `snihub party list` shows them",
             party.name
@@ -104,13 +104,24 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     Ok(answer(&text, told.exit))
 }
 
-/// Whether the hub has to do with a name that is not in the file: a removal was cut short.
-fn known(args: &Args, name: &str) -> Result<bool, Stop> {
+/// Whether a name that is not in the file was there: by what a removal leaves behind, or because the
+/// hub still has to do with it, as when that was cut short.
+fn known(args: &Args, routes: &Routes, party: &Party) -> Result<bool, Stop> {
+    let name = &party.name;
+    let folder = args.star.folder();
+    let issued = folder.as_ref().is_some_and(|folder| {
+        let listing = folder.listing();
+        let mut entries = listing.entries.iter();
+        entries.any(|entry| entry.issue.primary == *name)
+    });
+    if issued || args.bundles.of(party, folder.as_ref()).is_dir() || routes.had(name) {
+        return Ok(true);
+    }
     let Some(socket) = args.star.socket()? else {
         return Ok(false);
     };
     let body = party::counts(&socket).unwrap_or_default();
     Ok(hub::rows(&body, "routes")
         .iter()
-        .any(|row| row["id"] == name))
+        .any(|row| row["id"] == *name))
 }

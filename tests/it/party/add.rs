@@ -91,6 +91,22 @@ fn a_wildcard_above_does_not_keep_the_name() {
     assert!(star.table().starts_with(want), "{}", star.table());
     let said = star.ok(&["remove", "9998"]);
     assert!(said.contains("takes this name from now on"), "{said}");
+    removed_again(&star);
+    // By the authority, by its bundle, or by the file from before alone.
+    std::fs::remove_file(star.ca.path("sni.yaml.bak")).unwrap();
+    removed_again(&star);
+    std::fs::rename(star.ca.path("pki"), star.ca.path("away")).unwrap();
+    star.fails(&["remove", "9998.fate.org"], 1, &["no entry"]);
+    std::fs::rename(
+        star.ca.path("parties/9998"),
+        star.ca.path("parties/9998.fate.org"),
+    )
+    .unwrap();
+    removed_again(&star);
+    std::fs::remove_dir_all(star.ca.path("parties")).unwrap();
+    star.fails(&["remove", "9998.fate.org"], 1, &["no entry"]);
+    star.ca.dir.write("sni.yaml.bak", TABLE);
+    removed_again(&star);
 }
 
 #[test]
@@ -304,4 +320,10 @@ fn a_renewed_certificate_is_in_the_bundle_after_the_next_call() {
     let after = star.ca.read("parties/9998/secret.yaml");
     assert_ne!(before, after);
     assert_eq!(star.ca.serials().len(), 2);
+}
+
+/// A removal that is said once more is done already.
+fn removed_again(star: &Star) {
+    let said = star.ok(&["remove", "9998.fate.org"]);
+    assert!(said.contains("was out of"), "{said}");
 }
