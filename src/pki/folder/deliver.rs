@@ -85,7 +85,14 @@ impl Locked {
         self.append(Event::Issue(issue.clone()))?;
         let written = write(&issue, path.as_ref(), old.as_ref(), &rendered, writer);
         // Also after an error: it may have left all the same.
-        let settled = self.settle(&issue);
+        let settled = match (&path, &written) {
+            // Whatever came of it, nobody has it whole; it can be taken back all the same.
+            (None, Err(_)) => self.append(Event::Lost {
+                id: issue.id(),
+                time: Moment::now(),
+            }),
+            _ => self.settle(&issue),
+        };
         written?;
         settled?;
         let owner = issue.layout.spec().owner;

@@ -309,3 +309,23 @@ fn a_place_that_cannot_be_written_is_told_and_tried_again() {
     assert_eq!(events(&ca).last().unwrap(), "lost");
     completes(&ca);
 }
+
+#[test]
+fn what_stdout_did_not_take_is_not_delivered() {
+    let ca = Ca::plain();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let issue = ["issue", "pulsar", "9998", "--as", "tar", "--out", "-"];
+    let mut command = ca.command(&issue);
+    let output = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(71), "{said}");
+    assert!(said.contains("stdout: cannot write to it"), "{said}");
+    assert_eq!(events(&ca).last().unwrap(), "lost");
+    // Not in the way of the next one.
+    ca.ok(&["issue", "pulsar", "9998"]);
+}
