@@ -55,12 +55,12 @@ impl Receipt {
 
 impl Locked {
     /// Writes the bundle down in the index and then where it is to go. `hubs` are the hub's names that
-    /// a party is given.
+    /// a party is given; `organization_said`: as [`Issue::organization_said`].
     pub(super) fn deliver(
         &mut self,
         order: &Order,
         bundle: &Bundle,
-        hubs: &[Name],
+        (hubs, organization_said): (&[Name], bool),
         delivery: &Delivery,
         writer: &mut dyn Write,
     ) -> Result<Receipt, PkiError> {
@@ -74,6 +74,7 @@ impl Locked {
             layout: order.layout(),
             primary: order.primary(),
             by_request: bundle.keyless(),
+            organization_said,
             form: delivery.form.clone(),
             to,
             certificates: bundle.certificates.clone(),

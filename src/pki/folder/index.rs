@@ -85,6 +85,9 @@ pub struct Issue {
     pub primary: String,
     /// For a key that is elsewhere: by `pki sign`.
     pub by_request: bool,
+    /// Whether an operator said its `O=`, where a request could have had it from anybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub organization_said: bool,
     /// How they were written.
     pub form: Form,
     /// And where.

@@ -96,7 +96,8 @@ impl Locked {
         };
         policy::check(&self.folder.state, order, waived)?;
         let bundle = order.make(authority, self.numbers())?;
-        self.deliver(order, &bundle, waived.hubs, delivery, writer)
+        let said = order.organization().is_some();
+        self.deliver(order, &bundle, (waived.hubs, said), delivery, writer)
     }
 
     /// Signs a request's key. `said` is whether the operator said the order's names, and its `O=`; else
@@ -122,7 +123,7 @@ impl Locked {
         policy::check(&self.folder.state, order, waived)?;
         let serial = self.numbers()()?;
         let bundle = order.sign(authority, request.key(), serial)?;
-        self.deliver(order, &bundle, &[], delivery, writer)
+        self.deliver(order, &bundle, (&[], organization), delivery, writer)
     }
 
     /// Makes a new certificate with the old one's names, organisation and layout: with a new key, or
@@ -159,7 +160,8 @@ impl Locked {
         } else {
             order.make(authority, self.numbers())?
         };
-        self.deliver(&order, &bundle, &hubs, delivery, writer)
+        let said = old.organization_said;
+        self.deliver(&order, &bundle, (&hubs, said), delivery, writer)
     }
 
     /// The hub's names in a certificate that is not the hub's.

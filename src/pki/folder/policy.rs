@@ -137,7 +137,10 @@ fn check_organization(issue: &Issue, order: &Order, waived: Waived<'_>) -> Resul
     // In whatever layout the other one is: a certificate verifies by its authority, and says who one
     // is by its O=, not by the files it came in.
     let counts = spec.organization || order.layout().spec().organization;
-    if waived.organization || !counts || !same {
+    // Two of one organisation are what an operator makes of them, who said so both times: what came
+    // with a request may be a stranger's, also where it came first.
+    let both_said = waived.organization && (issue.organization_said || !issue.by_request);
+    if waived.renews || both_said || !counts || !same {
         return Ok(());
     }
     Err(PkiError::Taken {

@@ -216,6 +216,34 @@ fn names_that_are_not_the_partys_are_refused() {
 }
 
 #[test]
+fn an_organisation_that_came_with_a_request_is_not_shared() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    request(&ca, "a.csr", true, "/CN=evil.fate.org/O=Victim1MSP", &[]);
+    ca.ok(&["sign", "a.csr"]);
+    let stranger = ca.serials().remove(0);
+    let revoke = format!("pki revoke {stranger}");
+    let issue = ["substra-backend", "victim.fate.org", "--org", "Victim1MSP"];
+    let issue = [&["issue"], &issue[..]].concat();
+    ca.fails(&issue, 1, &["O=Victim1MSP is not given twice", &revoke]);
+    // Also when it was renewed.
+    ca.ok(&["renew", "evil"]);
+    let renewed = ca.serials().pop().unwrap();
+    ca.ok(&["revoke", &stranger]);
+    ca.fails(&issue, 1, &[&format!("pki revoke {renewed}")]);
+    ca.ok(&["revoke", &renewed]);
+    ca.ok(&issue);
+    // Who says it both times means it.
+    request(&ca, "b.csr", true, "/CN=b.fate.org/O=Victim1MSP", &[]);
+    ca.fails(&["sign", "b.csr"], 1, &["O=Victim1MSP is not given twice"]);
+    ca.ok(&["sign", "b.csr", "--org", "Victim1MSP"]);
+    let other = ["substra-backend", "c.fate.org", "--org", "Victim1MSP"];
+    ca.ok(&[&["issue"], &other[..]].concat());
+}
+
+#[test]
 fn keys_that_do_not_fit_are_refused() {
     if !have("openssl") {
         return;
@@ -394,8 +422,14 @@ fn an_organisation_is_nobody_elses_in_any_layout() {
     // Brokers of one organisation.
     request(&ca, "d.csr", true, "/CN=second.fate.org/O=Org2MSP", &[]);
     ca.ok(&["sign", "d.csr"]);
-    // By word.
-    ca.ok(&[&sign[..], &["--org", "Org2MSP"]].concat());
+    // By word only beside what was by word, too: the brokers may be strangers'.
+    let sign = [&sign[..], &["--org", "Org2MSP"]].concat();
+    ca.fails(&sign, 1, &["O=Org2MSP is not given twice"]);
+    for broker in ["first.fate.org", "second.fate.org"] {
+        ca.ok(&["revoke", broker]);
+    }
+    ca.ok(&["sign", "d.csr", "--org", "Org2MSP"]);
+    ca.ok(&sign);
 }
 
 #[test]
