@@ -3,7 +3,8 @@
 use super::launch::{self, Process, Words};
 use super::wire::{self, Door, Estate, Forefather, Legacy, Message, PROTOCOL, Wire};
 use super::{
-    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, READY_WITHIN, TAKEN_WITHIN, Upgraded,
+    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, READY_WITHIN, TAKEN_WITHIN,
+    Upgraded,
 };
 use crate::net::{PacketListener, PacketSocket};
 use crate::server::{Hub, Predecessor};
