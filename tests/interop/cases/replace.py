@@ -22,7 +22,7 @@ DENIED = "denied.fate.org"
 
 
 def replace(place):
-    authority = Authority(place.state / "certs")
+    authority = Authority(place.hub, place.state / "certs")
     Echo("first.fate.org", FIRST, authority)
     Echo("second.fate.org", SECOND, authority)
     routes = {
