@@ -155,15 +155,8 @@ fn killed_at_any_moment_of_remove() {
         kill_after(&star, &REMOVE, whole * step / 10);
         let table = star.table();
         assert!(table == OLD || table == NEW, "half a file: {table:?}");
-        let said = star.run(&REMOVE);
-        match table == OLD {
-            true => assert!(
-                said.err.contains("no entry for 9998.fate.org"),
-                "{}",
-                said.err
-            ),
-            false => assert_eq!(said.code, Some(0), "{}", said.err),
-        }
+        // Done already or not: the file before the change knows the party.
+        star.ok(&REMOVE);
         assert_eq!(star.table(), OLD);
     }
 }
