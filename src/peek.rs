@@ -15,6 +15,7 @@ use crate::net::proxy_protocol::{self, Parsed, Trusted};
 use crate::net::sockopt;
 use crate::refusal::Refusal;
 use crate::tls::{ClientHello, HelloError, HelloParser, Step, looks_like};
+use crate::tunnel;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -201,6 +202,9 @@ impl<'a> Reading<'a> {
             // The usual hello is decided where it lies.
             let mut rest = fresh;
             let decided = self.decide(&mut rest)?;
+            if decided.is_some() && fresh.len() < READ {
+                tunnel::presume_empty(stream);
+            }
             self.keep(rest, decided.is_none())?;
             return Ok(decided);
         }

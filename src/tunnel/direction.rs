@@ -7,6 +7,10 @@
 //!            under 16 KiB, 4 times                     any error: Broken (for good)
 //!   Pinned: Small for good (urgent data, or splice refused)
 //! ```
+//! A small read that leaves room has emptied the source, so the `recv` that would say EAGAIN is
+//! saved, as nginx and HAProxy save it. An urgent mark makes that wrong, and there they hang: here
+//! [`Direction::look`] comes by, and a pinned direction asks to the end.
+//!
 //! At most one thing is held, and it leaves before anything else is read: so bytes cannot overtake
 //! each other, and FIN comes last.
 
@@ -102,6 +106,10 @@ pub(super) struct Direction<P> {
     /// Reads in a row that speak for the other mode.
     streak: u8,
     blind: u8,
+    /// The source was taken for empty, unasked, and nobody has looked since.
+    presumed: bool,
+    /// It is asked although no event told, until it says EAGAIN.
+    untold: bool,
 }
 
 /// What is left of one turn.
@@ -134,6 +142,9 @@ impl<P: Pipe> Direction<P> {
             probe: false,
             streak: 0,
             blind: 0,
+            // What read the hello may have presumed it.
+            presumed: true,
+            untold: false,
         }
     }
 
@@ -210,6 +221,16 @@ impl<P: Pipe> Direction<P> {
         }
         self.phase = Phase::Broken;
         self.release(kit);
+    }
+
+    /// To be called within seconds after bytes have moved: behind an urgent mark there may lie
+    /// some that no event will tell of. The next turn moves them, and this direction presumes no
+    /// more.
+    pub(super) fn look<S: Socket<Pipe = P>>(&mut self, source: &S, kit: &Kit<P>) {
+        if std::mem::take(&mut self.presumed) && self.phase == Phase::Open && source.is_marked() {
+            self.pin(kit);
+            self.untold = true;
+        }
     }
 
     /// Gives back what is borrowed. Bytes still held are lost: the caller resets the sockets.
@@ -329,6 +350,7 @@ impl<P: Pipe> Direction<P> {
         turn: &mut Turn,
     ) -> Result<Progress, Fault> {
         match source.poll_readable(cx) {
+            Poll::Pending if self.untold => {}
             Poll::Pending => return Ok(Progress::Waiting),
             Poll::Ready(ready) => ready.map_err(at_hub)?,
         }
@@ -377,19 +399,28 @@ impl<P: Pipe> Direction<P> {
         turn: &mut Turn,
     ) -> Result<Progress, Fault> {
         kit.memory.with_scratch(|scratch| {
-            let n = match source.recv(scratch) {
+            let read = match self.untold {
+                true => source.recv_untold(scratch),
+                false => source.recv(scratch),
+            };
+            let n = match read {
                 Ok(0) => {
                     self.phase = Phase::Ending;
                     return Ok(Progress::Spent);
                 }
                 Ok(n) => n,
                 Err(error) if is_passing(&error) => {
+                    self.untold &= error.kind() == ErrorKind::Interrupted;
                     turn.spend(0);
                     return Ok(Progress::Spent);
                 }
                 Err(error) => return Err(at_source(error)),
             };
             turn.spend(n);
+            if self.mode == Mode::Small && n < BIG.min(scratch.len()) {
+                source.forget_readable();
+                self.presumed = true;
+            }
             self.note_read(n, BIG.min(scratch.len()));
             self.note_doubt(doubt, kit);
             let sent = blocked_is(0, sink.send(&scratch[..n])).map_err(at_sink)?;
@@ -424,7 +455,14 @@ impl<P: Pipe> Direction<P> {
             Doubt::Empty => self.blind += 1,
             Doubt::End => self.blind = BLIND_READS,
         }
-        if self.blind >= BLIND_READS && self.mode != Mode::Pinned {
+        if self.blind >= BLIND_READS {
+            self.pin(kit);
+        }
+    }
+
+    /// There was an urgent mark: no more splicing, no more presuming.
+    fn pin(&mut self, kit: &Kit<P>) {
+        if self.mode != Mode::Pinned {
             self.mode = Mode::Pinned;
             kit.pipes.count_fallback(Fallback::Urgent);
         }

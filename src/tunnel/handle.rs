@@ -24,8 +24,10 @@ pub struct Handle {
     pub(super) stalled: [Cell<Option<u64>>; 2],
     /// Coarse time (ms) since which one direction has been over.
     pub(super) half_open: Cell<Option<u64>>,
-    /// The relay is to look for an error that no wake-up told.
+    /// The relay is to look for what no wake-up told.
     look: Cell<bool>,
+    /// No byte has moved since it last was to look.
+    looked: Cell<bool>,
     ended: Cell<Option<Ended>>,
     waker: RefCell<Option<Waker>>,
     /// Counts the bytes together with those of other tunnels of the same kind.
@@ -120,10 +122,23 @@ impl Handle {
         }
     }
 
-    /// Has the relay look for a socket error that no wake-up told.
+    /// Has the relay look for what no wake-up told: a socket error, bytes behind an urgent mark.
     pub(super) fn look_again(&self) {
         self.look.set(true);
+        self.looked.set(true);
         self.wake();
+    }
+
+    /// Whether bytes have moved (or the hello was read) since the relay last was to look.
+    pub(super) fn is_unlooked(&self) -> bool {
+        !self.looked.get()
+    }
+
+    /// Bytes have moved at this coarse time.
+    pub(super) fn moved(&self, stamp: u64) {
+        self.active.set(stamp);
+        self.looked.set(false);
+        self.rate(stamp);
     }
 
     /// Whether it is to look; asked once.
@@ -155,7 +170,7 @@ impl Handle {
     }
 
     /// Closes the window of the rate, if it is over.
-    pub(super) fn rate(&self, stamp: u64) {
+    fn rate(&self, stamp: u64) {
         let Rate {
             since,
             before,

@@ -2,7 +2,8 @@
 //!
 //! A relay never touches the wheel: it writes a coarse time into its handle. A visit reads it, and
 //! either ends the tunnel or comes again when it could be over at the earliest, in 5 s at most. So a
-//! tunnel at rest costs a look at its handle every 5 s and no wake-up, and a byte costs nothing.
+//! tunnel at rest costs a look at its handle every 5 s and no wake-up, one that moves bytes a
+//! wake-up every 5 s, and a byte costs nothing.
 
 use super::handle::Handle;
 use super::transfer::{Ended, Limits};
@@ -13,8 +14,9 @@ use std::time::Duration;
 const WIDTH: u64 = 250;
 /// Slots: a span of 128 s, far beyond [`LOOK_AGAIN`].
 const SLOTS: usize = 512;
-/// Every tunnel is visited this often (ms), and woken if it is half open or stalled: to see an RST
-/// that woke nobody, since neither direction waits for that socket.
+/// Every tunnel is visited this often (ms), and woken to look for what woke nobody. If it is half
+/// open or stalled: an RST, since neither direction waits for that socket. After bytes have moved:
+/// more of them, behind an urgent mark.
 const LOOK_AGAIN: u64 = 5_000;
 const NONE: u32 = u32::MAX;
 
@@ -150,15 +152,17 @@ impl Wheel {
         let Some((handle, due)) = &self.entries[index as usize].tunnel else {
             return;
         };
-        match due.judge(handle, now) {
-            Err(why) => handle.end(why),
-            Ok(next) => {
-                if handle.is_half_open() || handle.is_stalled() {
-                    handle.look_again();
-                }
-                self.hang(index, next.min(now + LOOK_AGAIN));
-            }
+        let unlooked = handle.is_unlooked();
+        let next = match due.judge(handle, now) {
+            // Not before it has looked.
+            Err(Ended::Idle) if unlooked => now,
+            Err(why) => return handle.end(why),
+            Ok(next) => next,
+        };
+        if unlooked || handle.is_half_open() || handle.is_stalled() {
+            handle.look_again();
         }
+        self.hang(index, next.min(now + LOOK_AGAIN));
     }
 
     /// Hangs an entry where it is visited at `when` ms or, if that is too far, on the way.
@@ -227,12 +231,42 @@ mod tests {
                     let ended = handle.ended().is_some();
                     assert!(!ended || now >= over, "limit {limit} ended early, at {now}");
                     assert!(
-                        ended || now < over + WIDTH + 333,
+                        ended || now < over + 2 * WIDTH + 333,
                         "limit {limit} stands at {now}"
                     );
                 }
             }
         }
+    }
+
+    /// Bytes that no event told of come before a limit that is over: it has looked first, once after
+    /// each move, and then at rest it is left alone.
+    #[test]
+    fn a_tunnel_that_moved_is_looked_at_once_before_it_is_idle() {
+        let mut wheel = Wheel::new();
+        let handle = Handle::new();
+        wheel.add(&handle, &limits(60_000), 0);
+        let mut looks = Vec::new();
+        for now in (0..100_000).step_by(250) {
+            if now == 20_000 {
+                handle.moved(now);
+            }
+            wheel.turn(now);
+            if handle.takes_look() {
+                looks.push(now);
+            }
+            assert_eq!(handle.ended().is_some(), now >= 80_000, "at {now}");
+        }
+        assert_eq!(looks.len(), 2, "{looks:?}");
+        assert!((20_000..=25_000).contains(&looks[1]), "{looks:?}");
+
+        let brief = Handle::new();
+        wheel.add(&brief, &limits(1_000), 100_000);
+        brief.moved(100_000);
+        wheel.turn(101_000);
+        assert!(brief.takes_look() && brief.ended().is_none());
+        wheel.turn(101_000 + 2 * WIDTH);
+        assert_eq!(brief.ended(), Some(Ended::Idle));
     }
 
     /// Entries come and go in any order; the lists stay whole, and places are used again.
@@ -263,6 +297,7 @@ mod tests {
         assert!(wheel.entries.len() < 1_000, "places are not used again");
         assert!(standing.iter().all(|(_, handle)| handle.ended().is_none()));
         wheel.turn(2_000_000);
+        wheel.turn(2_000_000 + WIDTH);
         assert!(
             standing
                 .iter()
@@ -281,7 +316,10 @@ mod tests {
         for (index, handle) in handles.iter().enumerate() {
             wheel.add(handle, &limits(250 * (index as u64 + 1)), 0);
         }
+        // One to look, one to end.
         wheel.turn(10_000_000);
+        assert!(handles.iter().all(|handle| handle.takes_look()));
+        wheel.turn(10_000_000 + WIDTH);
         assert!(
             handles
                 .iter()

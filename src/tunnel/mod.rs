@@ -39,4 +39,5 @@ pub use parcel::Parcel;
 pub use pipe_pool::{SpliceMode, self_test};
 pub use pools::{Counters, Pools};
 pub use relay::{Relayed, Relaying, relay};
+pub use socket::presume_empty;
 pub use transfer::{Ended, Limits, Relay, Transfer};

@@ -144,9 +144,8 @@ impl Relaying {
 
     /// One turn of both directions.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        if self.handle.takes_look()
-            && let Some(ended) = self.hidden_error()
-        {
+        let looks = self.handle.takes_look();
+        if looks && let Some(ended) = self.hidden_error() {
             return Poll::Ready(ended);
         }
         let Some(sockets) = &self.sockets else {
@@ -154,6 +153,11 @@ impl Relaying {
         };
         let [client, upstream] = &**sockets;
         let ways = [(client, upstream), (upstream, client)];
+        if looks {
+            for (direction, (source, _)) in self.directions.iter_mut().zip(ways) {
+                direction.look(source, &self.pools.kit);
+            }
+        }
         let mut finished = 0;
         let mut spent = false;
         for (index, (source, sink)) in ways.into_iter().enumerate() {
@@ -261,8 +265,7 @@ impl Relaying {
         self.pools.meters.spliced.add(spliced - before);
         self.pools.meters.copied.add(passed - (spliced - before));
         if moved {
-            self.handle.active.set(stamp);
-            self.handle.rate(stamp);
+            self.handle.moved(stamp);
         }
         if there.is_finished() != back.is_finished() && !self.handle.is_half_open() {
             self.handle.half_open.set(Some(stamp));

@@ -31,9 +31,21 @@ pub(super) fn finish_on_close(socket: &TcpStream) -> io::Result<()> {
     Ok(set_socket_linger(socket, None)?)
 }
 
+/// After a `recv` that left room: the socket counts as empty until there is news, which saves the
+/// `recv` that would say so. Of bytes behind an urgent mark there is none: [`relay()`](super::relay())
+/// looks for them within seconds. To be called before anything else is awaited.
+pub fn presume_empty(socket: &TcpStream) {
+    // tokio clears a readiness by this answer alone. What has come since it was told will be told
+    // anew, when the thread next asks the kernel; FIN and RST that were told stay told.
+    let _ = socket.try_io(Interest::READABLE, || {
+        Err::<(), _>(io::ErrorKind::WouldBlock.into())
+    });
+}
+
 /// A socket, non-blocking. `recv` and `send` report WouldBlock only as the socket's own word, and
 /// it clears the readiness that `poll_*` told; `fill` never clears it, since `splice` says EAGAIN
-/// for other reasons too (a full pipe, an urgent mark).
+/// for other reasons too (a full pipe, an urgent mark). After [`Socket::forget_readable`] only
+/// [`Socket::recv_untold`] reads, until there is news.
 pub(super) trait Socket {
     /// What it splices through.
     type Pipe: Pipe;
@@ -43,6 +55,13 @@ pub(super) trait Socket {
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// 0 is the end of the stream.
     fn recv(&self, into: &mut [u8]) -> io::Result<usize>;
+    /// The same, whatever `poll_readable` says.
+    fn recv_untold(&self, into: &mut [u8]) -> io::Result<usize>;
+    /// Takes the socket for empty without asking it: `poll_readable` waits for news. FIN and RST
+    /// that were told stay told.
+    fn forget_readable(&self);
+    /// Whether an urgent byte stands in the stream, next or later.
+    fn is_marked(&self) -> bool;
     /// How many of the bytes were taken.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
     /// `splice` into an *empty* pipe. 0 is *not* yet the end of the stream.
@@ -65,10 +84,22 @@ impl Socket for TcpStream {
     }
 
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Interest::READABLE, || {
-            let (n, _) = recv(self, into, RecvFlags::empty())?;
-            Ok(n)
-        })
+        self.try_io(Interest::READABLE, || self.recv_untold(into))
+    }
+
+    fn recv_untold(&self, into: &mut [u8]) -> io::Result<usize> {
+        let (n, _) = recv(self, into, RecvFlags::empty())?;
+        Ok(n)
+    }
+
+    fn forget_readable(&self) {
+        presume_empty(self);
+    }
+
+    fn is_marked(&self) -> bool {
+        // tcp_recv_urg: EINVAL without a mark, EAGAIN if its byte is still to come.
+        let flags = RecvFlags::OOB | RecvFlags::PEEK;
+        !matches!(recv(self, &mut [0], flags), Err(rustix::io::Errno::INVAL))
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {

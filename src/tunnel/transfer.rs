@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long a tunnel may stand in each condition; `None`: for ever. Times are kept to one coarse
-/// tick of the worker ([`super::Pools::tick`]): never early, at most two ticks late.
+/// tick of the worker ([`super::Pools::tick`]): never early, at most three ticks late.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Without one byte moved in either direction.

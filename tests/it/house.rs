@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("meter", ""),
     ("net", ""),
     ("party", "admin::client config net pki probe route"),
-    ("peek", "net"),
+    ("peek", "net tunnel"),
     ("permits", "net"),
     ("pki", ""),
     ("refusal", ""),

@@ -35,6 +35,14 @@ fn receive_all(mut from: &TcpStream, mut pattern: Pattern) -> usize {
     }
 }
 
+/// Nobody wakes: but for the one look after bytes have moved.
+fn does_not_spin(rig: &Rig) {
+    let before = rig.counters().wake_ups;
+    std::thread::sleep(Duration::from_millis(200));
+    let woken = rig.counters().wake_ups - before;
+    assert!(woken <= 1, "the relay spins on an urgent mark: {woken}");
+}
+
 /// 201,500 bytes (after `before` that make the direction bulk), a mark after each of `marks`.
 fn around_marks(mode: SpliceMode, way: Way, before: usize, marks: &[usize], pause: bool) -> Relay {
     const TOTAL: usize = 201_500;
@@ -68,14 +76,8 @@ fn around_marks(mode: SpliceMode, way: Way, before: usize, marks: &[usize], paus
             "{mode:?} {way:?} {marks:?}"
         );
     });
-    // All is through, the other direction waits: nobody wakes.
-    let before = rig.counters();
-    std::thread::sleep(Duration::from_millis(200));
-    let after = rig.counters();
-    assert_eq!(
-        before.wake_ups, after.wake_ups,
-        "the relay spins on an urgent mark"
-    );
+    // All is through, the other direction waits.
+    does_not_spin(&rig);
     fin(receiver);
     expect_fin(sender);
     let (transfer, counters) = rig.transfer();
@@ -120,6 +122,7 @@ fn in_bulk_mode() {
 }
 
 /// A mark with bytes behind it and then silence: what lies behind arrives without a further event.
+/// The first time when the relay looks, seconds later, and from then on at once.
 #[test]
 fn bytes_behind_a_mark_do_not_wait_for_the_next_ones() {
     for way in WAYS {
@@ -138,13 +141,7 @@ fn bytes_behind_a_mark_do_not_wait_for_the_next_ones() {
                 send(sender, &mut sent, 40_000, 40_000);
                 receive(receiver, &mut got, 40_300);
             }
-            let before = rig.counters();
-            std::thread::sleep(Duration::from_millis(200));
-            assert_eq!(
-                before.wake_ups,
-                rig.counters().wake_ups,
-                "the relay spins on a mark"
-            );
+            does_not_spin(&rig);
             fin(sender);
             expect_fin(receiver);
             fin(receiver);
