@@ -2,9 +2,7 @@
 
 use super::replace::{self, Looks};
 use super::{LAYOUTS, PartyError};
-use crate::pki::{
-    Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request, Standing,
-};
+use crate::pki::{Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -20,7 +18,7 @@ pub fn standing<'f>(folder: &'f Folder, order: &Order) -> Option<&'f Issue> {
     let mut entries = folder.listing().entries.into_iter();
     let entry = entries.find(|entry| {
         let own = entry.issue.layout == layout && entry.issue.primary == primary;
-        own && matches!(entry.standing, Standing::Valid | Standing::Due)
+        own && entry.standing.stands()
     });
     entry.map(|entry| entry.issue)
 }
@@ -55,8 +53,9 @@ pub fn differs(issue: &Issue, order: &Order, request: Option<&Request>) -> Optio
 pub fn again(folder: &Folder, primary: &str) -> String {
     let entries = folder.listing().entries.into_iter().rev();
     let mut own = entries.filter(|entry| {
-        let stands = matches!(entry.standing, Standing::Valid | Standing::Due);
-        stands && entry.issue.primary == primary && LAYOUTS.contains(&entry.issue.layout)
+        entry.standing.stands()
+            && entry.issue.primary == primary
+            && LAYOUTS.contains(&entry.issue.layout)
     });
     let Some(Entry { issue, .. }) = own.next() else {
         return String::new();

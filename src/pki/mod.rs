@@ -27,11 +27,11 @@ pub use authority::{Authority, Issued, KeyKind, LONGEST};
 pub use bundle::{Bundle, BundleFile, Certified, Order, Wish};
 pub use error::{Fault, PkiError};
 pub use folder::{
-    DUE_DAYS, Delivery, Entry, Fits, Folder, Issue, LIST_VALID, Listing, Locked, Outcome, Placed,
-    Reason, Receipt, RevocationList, Standing, To, ambiguous,
+    AUTHORITY_DUE_DAYS, DUE_DAYS, Delivery, Entry, Fits, Folder, Issue, LIST_VALID, Listing,
+    Locked, Outcome, Placed, Reason, Receipt, RevocationList, SUCCESSION, Standing, To, ambiguous,
 };
 pub use layout::{Content, FileSpec, Layout, LeafSpec, Spec, Subject, Uses};
-pub use moment::{DAY, Moment};
+pub use moment::{DAY, Moment, days_of};
 pub use name::{Name, NameFault};
 pub use output::{Form, secret};
 pub use read::{Certificate, first_der};

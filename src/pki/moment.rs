@@ -7,6 +7,14 @@ use time::OffsetDateTime;
 /// Seconds of one day.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// `1 day`, `12 days`.
+pub fn days_of(count: i64) -> String {
+    match count {
+        1 => "1 day".to_owned(),
+        _ => format!("{count} days"),
+    }
+}
+
 /// Seconds since 1970, UTC; shown as `2027-11-28 06:30 UTC`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
@@ -61,6 +69,7 @@ mod tests {
     #[test]
     fn shown_as_a_date_and_counted_in_whole_days() {
         assert_eq!(Moment(1_827_383_400).to_string(), "2027-11-28 06:30 UTC");
+        assert_eq!([0, 1, 2].map(days_of), ["0 days", "1 day", "2 days"]);
         let now = Moment(1_000_000);
         assert_eq!(now.plus(DAY).days_after(now), 1);
         assert_eq!(now.plus(DAY - Duration::from_secs(1)).days_after(now), 0);

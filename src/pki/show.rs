@@ -3,7 +3,7 @@
 
 use super::request::address;
 use super::serial::hex;
-use super::{Moment, pem, sealed};
+use super::{Moment, days_of, pem, sealed};
 use crate::terminal::escaped;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -302,9 +302,9 @@ fn until(time: ASN1Time) -> String {
     let time = moment(time);
     let days = time.days_after(Moment::now());
     if days < 0 {
-        format!("{time} (OVER since {} days)", -days)
+        format!("{time} (OVER since {})", days_of(-days))
     } else {
-        format!("{time} ({days} days left)")
+        format!("{time} ({} left)", days_of(days))
     }
 }
 

@@ -73,6 +73,8 @@ struct Asked {
     /// The hub's name in the certificate.
     hub_name: Option<Name>,
     bundle: PathBuf,
+    /// That the authority ends before the certificate would.
+    cut: Option<String>,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
@@ -150,11 +152,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
 impl Asked {
     /// What a certificate that is issued now has not of the request, and what it has.
     fn notes(&self, issued: bool) -> Vec<String> {
-        let request = self.request.as_ref().filter(|_| issued);
-        let order = &self.order;
-        request.map_or(Vec::new(), |request| {
-            sign::notes(request, order, order.organization())
-        })
+        if !issued {
+            return Vec::new();
+        }
+        let (request, order) = (self.request.iter(), &self.order);
+        let notes = request.flat_map(|request| sign::notes(request, order, order.organization()));
+        notes.chain(self.cut.clone()).collect()
     }
 }
 
@@ -212,6 +215,7 @@ fn asked(args: &Args, folder: &Folder) -> Result<Asked, Stop> {
         order,
         request,
         hub_name,
+        cut: args.lifetime.note(folder)?,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::pki::receipt::shown;
 use crate::party::Party;
-use crate::pki::{Issue, Moment, Name};
+use crate::pki::{Issue, Moment, Name, days_of};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -51,13 +51,11 @@ impl Added<'_> {
             }
         };
         say(&mut text, "route", &route);
-        let (ends, days) = (
-            self.issue.ends(),
-            self.issue.ends().days_after(Moment::now()),
-        );
+        let ends = self.issue.ends();
+        let days = days_of(ends.days_after(Moment::now()));
         let certificate = match self.issued {
-            true => format!("for {name}, until {ends} ({days} days)"),
-            false => format!("the one that {name} has stays, until {ends} ({days} days left)"),
+            true => format!("for {name}, until {ends} ({days})"),
+            false => format!("the one that {name} has stays, until {ends} ({days} left)"),
         };
         say(&mut text, "cert", &certificate);
         let bundle = shown(self.bundle).display();

@@ -160,7 +160,7 @@ pub(super) type Days = HashMap<String, i64>;
 pub(super) fn days_left(folder: &Folder) -> Days {
     let mut days = Days::new();
     for entry in folder.listing().entries {
-        if let Standing::Valid | Standing::Due | Standing::Ended = entry.standing {
+        if entry.standing.stands() || entry.standing == Standing::Ended {
             let name = entry.issue.primary.to_ascii_lowercase();
             let least = days.entry(name).or_insert(entry.days_left);
             *least = entry.days_left.min(*least);

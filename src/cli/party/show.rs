@@ -9,7 +9,7 @@ use crate::cli::exit::{Exit, answer};
 use crate::cli::hub::{number, rows};
 use crate::cli::pki::receipt::shown;
 use crate::party::Routes;
-use crate::pki::{Folder, Standing};
+use crate::pki::{Folder, Standing, days_of};
 use serde_json::{Value, json};
 
 /// Shows one party: its entry, its certificates, its bundle, and who calls whom.
@@ -70,7 +70,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     for one in rows(&body, "certificates") {
         let (layout, serial) = (one["layout"].as_str(), one["serial"].as_str());
         let (layout, serial) = (layout.unwrap_or("-"), serial.unwrap_or("-"));
-        let what = format!("{layout}, {} days left, serial {serial}", one["days_left"]);
+        let days = days_of(one["days_left"].as_i64().unwrap_or(0));
+        let what = format!("{layout}, {days} left, serial {serial}");
         say(&mut text, "cert", &what);
     }
     let place = shown(&bundle).display();
@@ -107,11 +108,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
 fn certificates(folder: &Folder, name: &str) -> Value {
     let entries = folder.listing().entries.into_iter();
     let own = entries.filter(|entry| {
-        let standing = matches!(
-            entry.standing,
-            Standing::Valid | Standing::Due | Standing::Ended
-        );
-        standing && entry.issue.primary == name
+        let shown = entry.standing.stands() || entry.standing == Standing::Ended;
+        shown && entry.issue.primary == name
     });
     let one = |entry: crate::pki::Entry<'_>| {
         let certified = &entry.issue.certificates[entry.at];

@@ -51,7 +51,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         return Err(Stop::Said(Exit::Usage, text));
     }
     let mut names = args.names;
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(args.lifetime.note(&folder)?);
     if let Some(hub) = &hub {
         // After the party's own.
         names.push(hub.to_string());

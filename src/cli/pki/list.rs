@@ -1,10 +1,11 @@
 //! `snihub pki list`.
 
-use super::receipt::{layout_name, shown};
+use super::receipt::{WIDTH, layout_name, shown};
 use super::{Place, Stop};
 use crate::cli::Format;
+use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
-use crate::pki::{Entry, Folder, Listing, Moment, RevocationList, Standing};
+use crate::pki::{Entry, Folder, Listing, Moment, RevocationList, SUCCESSION, Standing, days_of};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -32,17 +33,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
 }
 
 fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Stop> {
-    let ends = folder.ends()?;
-    let path = shown(folder.path());
-    let days = ends.days_after(Moment::now());
-    let mut text = format!(
-        "authority {}, until {ends} ({days} days left)\n",
-        path.display()
-    );
+    let mut text = authority(folder)?;
     let shown = |entry: &&Entry<'_>| {
-        all || matches!(entry.standing, Standing::Valid | Standing::Due)
-            // What nobody looked after is to be seen.
-            || entry.standing == Standing::Ended
+        // What nobody looked after is to be seen.
+        all || entry.standing.stands() || entry.standing == Standing::Ended
     };
     let entries: Vec<_> = listing.entries.iter().filter(shown).collect();
     let hidden = listing.entries.len() - entries.len();
@@ -57,6 +51,29 @@ fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Sto
     }
     text.push('\n');
     text.push_str(&told_list(listing.list.as_ref()));
+    Ok(text)
+}
+
+/// The authority first: nothing that it signed is better than it.
+fn authority(folder: &Folder) -> Result<String, Stop> {
+    let (ends, (standing, days)) = (folder.ends()?, folder.standing()?);
+    let path = shown(folder.path()).display();
+    let mut text = format!("authority {path}, until {ends} ({} left)", days_of(days));
+    let (word, why) = match standing {
+        Standing::Ended => (
+            "OVER",
+            "no verifier takes what it signed, and it signs nothing more",
+        ),
+        Standing::Due => (
+            "DUE",
+            "what it signs ends with it: `snihub pki renew` gives nothing beyond that day",
+        ),
+        _ => return Ok(text + "\n"),
+    };
+    let _ = writeln!(text, ": {word}");
+    for line in [why, &format!("next: {SUCCESSION}")] {
+        wrap(&mut text, "  ", 4, WIDTH, line);
+    }
     Ok(text)
 }
 
@@ -101,6 +118,7 @@ fn standing(entry: &Entry<'_>) -> String {
     match entry.standing {
         Standing::Valid => "valid".to_owned(),
         Standing::Due => "RENEW IT".to_owned(),
+        Standing::AuthorityDue => "ends with the authority".to_owned(),
         Standing::Renewed => "renewed".to_owned(),
         Standing::Ended => "OVER".to_owned(),
         Standing::Lost => "not found where it was to go".to_owned(),
@@ -119,8 +137,9 @@ fn told_list(list: Option<&RevocationList>) -> String {
     let days = list.next_update.days_after(Moment::now());
     let path = shown(&list.path).display();
     let mut text = format!(
-        "revocation list {path}: {} revoked, {days} days left",
-        list.count
+        "revocation list {path}: {} revoked, {} left",
+        list.count,
+        days_of(days)
     );
     if !list.complete {
         let _ = write!(text, "; NOT ALL that was revoked: {remedy}");
@@ -135,6 +154,7 @@ struct Report<'f> {
     authority: String,
     not_after: Moment,
     days_left: i64,
+    standing: Standing,
     certificates: Vec<Certificate<'f>>,
     revocation_list: Option<List>,
 }
@@ -167,7 +187,7 @@ struct List {
 }
 
 fn json(folder: &Folder, listing: &Listing<'_>) -> Result<String, Stop> {
-    let ends = folder.ends()?;
+    let (ends, (standing, days_left)) = (folder.ends()?, folder.standing()?);
     let certificates = listing.entries.iter().map(|entry| {
         let certified = &entry.issue.certificates[entry.at];
         Certificate {
@@ -189,7 +209,8 @@ fn json(folder: &Folder, listing: &Listing<'_>) -> Result<String, Stop> {
     let report = Report {
         authority: folder.path().display().to_string(),
         not_after: ends,
-        days_left: ends.days_after(Moment::now()),
+        days_left,
+        standing,
         certificates: certificates.collect(),
         revocation_list: listing.list.as_ref().map(|list| List {
             file: list.path.display().to_string(),

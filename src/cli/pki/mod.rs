@@ -11,7 +11,7 @@ mod show;
 pub(super) mod sign;
 
 use super::exit::{self, Exit};
-use crate::pki::{DAY, Fault, Folder, KeyKind, Layout, PkiError};
+use crate::pki::{DAY, Fault, Folder, KeyKind, Layout, Moment, PkiError, days_of};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Subcommand};
 use std::path::PathBuf;
@@ -136,6 +136,20 @@ pub(super) struct Lifetime {
 impl Lifetime {
     pub(super) fn span(&self) -> Duration {
         DAY * self.days
+    }
+
+    /// Where the authority ends before what is issued now would.
+    pub(super) fn note(&self, folder: &Folder) -> Result<Option<String>, Stop> {
+        let ends = folder.ends()?;
+        let (left, asked) = (ends.days_after(Moment::now()), i64::from(self.days));
+        // A day that has begun is no news.
+        Ok((left + 1 < asked).then(|| {
+            format!(
+                "it lasts {}, not {asked}: the authority itself ends {ends}; `snihub pki list` says what \
+                 to do then",
+                days_of(left)
+            )
+        }))
     }
 }
 

@@ -3,12 +3,12 @@
 use super::Stop;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
-use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To};
+use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To, days_of};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Columns of a terminal that nobody made wider.
-const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// How and where to write.
 #[derive(Debug, clap::Args)]
@@ -113,8 +113,9 @@ fn text(receipt: &Receipt, notes: &[String]) -> String {
         let (until, uses) = (certified.not_after, leaf.uses.text());
         let _ = writeln!(
             text,
-            "serial  {}, for {uses}, until {until} ({days} days)",
-            certified.serial
+            "serial  {}, for {uses}, until {until} ({})",
+            certified.serial,
+            days_of(days)
         );
     }
     for note in notes {

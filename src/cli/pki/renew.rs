@@ -35,11 +35,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     locked.complete_list(&authority)?;
     let span = args.lifetime.span();
     let receipt = locked.renew(&authority, old, span, &delivery, &mut std::io::stdout())?;
-    let note = format!(
+    let before = format!(
         "the one before is valid until {}; when nobody uses it any more: snihub pki revoke {} --reason \
          superseded",
         old.ends(),
         old.id()
     );
-    Ok(receipt::tell(&receipt, &[note]))
+    let notes = args.lifetime.note(&folder)?.into_iter().chain([before]);
+    Ok(receipt::tell(&receipt, &notes.collect::<Vec<_>>()))
 }

@@ -63,7 +63,8 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     };
     let order = Order::new(args.layout, &wish, args.lifetime.span())?;
     let delivery = args.delivery.delivery(None)?;
-    let notes = notes(&request, &order, organization.as_deref());
+    let mut notes = notes(&request, &order, organization.as_deref());
+    notes.extend(args.lifetime.note(&folder)?);
     let authority = args.passphrase.unlock(&folder)?;
     let mut locked = folder.lock()?;
     locked.complete_list(&authority)?;

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::issued::Has;
 use super::leg::Leg;
-use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason};
+use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason, SUCCESSION, days_of};
 use crate::probe::{Fault, Tls};
 
 /// One finding where all is well, else one for each fault.
@@ -32,8 +32,9 @@ fn well(leg: &Leg<'_>, own: &Certificate, now: Moment) -> Finding {
         false => "signed by nobody knows whom (--trust or --ca says whose count)",
     };
     let seen = format!(
-        "certificate for {}, {signed}, {days} days left",
-        own.names.join(", ")
+        "certificate for {}, {signed}, {} left",
+        own.names.join(", "),
+        days_of(days)
     );
     match days < DUE_DAYS {
         false => Finding::ok("certificate", seen),
@@ -42,7 +43,7 @@ fn well(leg: &Leg<'_>, own: &Certificate, now: Moment) -> Finding {
                 "every call to this party fails from {} on",
                 own.not_after
             ))
-            .fix(renew(leg)),
+            .fix(renew(leg, own.not_after)),
     }
 }
 
@@ -82,7 +83,12 @@ fn right(leg: &Leg<'_>) -> String {
 }
 
 /// As [`right`], of one that will be over soon: it is the one that stands.
-fn renew(leg: &Leg<'_>) -> String {
+fn renew(leg: &Leg<'_>, ends: Moment) -> String {
+    if leg.issued.is_some_and(|issued| issued.bounds(ends)) {
+        return format!(
+            "our authority ends then, and a renewal gives nothing beyond it: {SUCCESSION}"
+        );
+    }
     match leg.issued.map(|issued| issued.has(leg.party, leg.layout)) {
         Some(Has::Standing) => format!(
             "`snihub pki renew {} --layout {}`, and its files to the party's machine",

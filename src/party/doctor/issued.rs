@@ -20,6 +20,8 @@ pub(super) enum Has {
 #[derive(Debug)]
 pub struct Issued<'f> {
     domain: Option<&'f str>,
+    /// When the authority's own certificate ends, if that can be read.
+    ends: Option<Moment>,
     /// Of the layouts that parties have, the oldest first.
     by_name: HashMap<&'f str, Vec<(Layout, Standing)>>,
     /// Certificates that were taken back, as DER.
@@ -31,6 +33,7 @@ impl<'f> Issued<'f> {
     pub fn of(folder: &'f Folder) -> Issued<'f> {
         let mut issued = Issued {
             domain: folder.domain(),
+            ends: folder.ends().ok(),
             by_name: HashMap::new(),
             revoked: HashMap::new(),
         };
@@ -54,20 +57,25 @@ impl<'f> Issued<'f> {
         self.domain
     }
 
+    /// Whether a new certificate would end no later than this one that ends so: the authority ends then.
+    pub(super) fn bounds(&self, ends: Moment) -> bool {
+        self.ends.is_some_and(|authority| ends >= authority)
+    }
+
     /// What a party runs: what a certificate was made for that may be in use. Of several pulsar, since
     /// that is asked more than anything else.
     pub(super) fn layout(&self, party: &Party) -> Option<Layout> {
         let own = self.by_name.get(&*party.name)?;
-        let among = |wanted: &[Standing]| {
-            let own = own.iter().rev().filter(|(_, one)| wanted.contains(one));
+        let among = |wanted: &dyn Fn(Standing) -> bool| {
+            let own = own.iter().rev().filter(|(_, one)| wanted(*one));
             let mut layouts = own.map(|(layout, _)| *layout);
             let newest = layouts.next()?;
             let pulsar = newest == Layout::Pulsar || layouts.any(|one| one == Layout::Pulsar);
             Some(if pulsar { Layout::Pulsar } else { newest })
         };
         // One that is over may be what is wrong; what was taken back or never left runs nowhere.
-        among(&[Standing::Valid, Standing::Due, Standing::Renewed])
-            .or_else(|| among(&[Standing::Ended]))
+        among(&|one| one.stands() || one == Standing::Renewed)
+            .or_else(|| among(&|one| one == Standing::Ended))
     }
 
     /// What it has in this layout.
@@ -75,7 +83,7 @@ impl<'f> Issued<'f> {
         let own = self.by_name.get(&*party.name).into_iter().flatten();
         let own = own.filter(|(of, _)| *of == layout);
         let best = own.map(|(_, standing)| match standing {
-            Standing::Valid | Standing::Due => Has::Standing,
+            Standing::Valid | Standing::Due | Standing::AuthorityDue => Has::Standing,
             Standing::Ended | Standing::Renewed => Has::Before,
             Standing::Revoked | Standing::Lost => Has::Nothing,
         });
@@ -85,7 +93,7 @@ impl<'f> Issued<'f> {
     /// Whether one stands for it, in any layout.
     pub(super) fn stands(&self, party: &Party) -> bool {
         let mut own = self.by_name.get(&*party.name).into_iter().flatten();
-        own.any(|(_, standing)| matches!(standing, Standing::Valid | Standing::Due))
+        own.any(|(_, standing)| standing.stands())
     }
 
     /// Since when and why a certificate, DER, is taken back.

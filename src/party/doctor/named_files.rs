@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::properties::{MOST_BYTES, Properties};
 use crate::party::Party;
-use crate::pki::{Certificate, DUE_DAYS, Moment};
+use crate::pki::{Certificate, DUE_DAYS, Moment, days_of};
 use std::fs::{self, File};
 use std::io::{self, Read};
 
@@ -52,7 +52,7 @@ fn own_certificate(
     let days = own.not_after.days_after(Moment::now());
     let renew = "ask the hub's operator for `snihub pki renew`, and restart the broker";
     if days < DUE_DAYS {
-        let seen = format!("{at}: {days} days left ({})", own.not_after);
+        let seen = format!("{at}: {} left ({})", days_of(days), own.not_after);
         let finding = match days < 0 {
             true => Finding::error("settings.certificate", seen),
             false => Finding::warning("settings.certificate", seen),

@@ -9,6 +9,15 @@ use std::fmt::Write;
 /// A certificate that ends within these days is due to be renewed.
 pub const DUE_DAYS: i64 = 30;
 
+/// An authority that ends within these days is due to get a successor: every party has to trust the new
+/// one before the first certificate of it is shown.
+pub const AUTHORITY_DUE_DAYS: i64 = 180;
+
+/// What to do then.
+pub const SUCCESSION: &str = "make its successor (`snihub pki init --ca DIR --domain DOMAIN`), have \
+                              every party trust both ca.cert.pem, then issue each party's certificate \
+                              anew with --ca DIR";
+
 /// How a certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,6 +26,8 @@ pub enum Standing {
     Valid,
     /// Verifiers take it, for less than 30 days.
     Due,
+    /// The same, and a new one would end no later: the authority itself does.
+    AuthorityDue,
     /// Verifiers take it, and a newer one is there.
     Renewed,
     /// It is over.
@@ -25,6 +36,16 @@ pub enum Standing {
     Revoked,
     /// It was not found where it was to go when that was looked for after a crash.
     Lost,
+}
+
+impl Standing {
+    /// Whether verifiers take it and no newer one is there.
+    pub fn stands(self) -> bool {
+        matches!(
+            self,
+            Standing::Valid | Standing::Due | Standing::AuthorityDue
+        )
+    }
 }
 
 /// One certificate.
@@ -55,19 +76,36 @@ impl Folder {
     /// Every certificate, also what was never delivered.
     pub fn listing(&self) -> Listing<'_> {
         let (revoked, newest) = (self.revocations(), self.newest());
+        // What cannot be read bounds nothing here; whoever asks for it is told.
+        let authority = self.ends().ok();
         let issues = self.state.issues.iter();
         let entries = issues.flat_map(|(issue, outcome)| {
             let renewed = newest.get(&(issue.layout, &*issue.primary)) != Some(&issue.id());
             let revoked = &revoked;
             (0..issue.certificates.len()).map(move |at| {
                 let revoked = revoked.get(&issue.certificates[at].serial).copied();
-                entry(issue, *outcome, at, revoked, renewed)
+                entry(issue, *outcome, at, revoked, renewed, authority)
             })
         });
         Listing {
             entries: entries.collect(),
             list: self.revocation_list(),
         }
+    }
+
+    /// How the authority's own certificate stands: valid, due (less than 180 days) or ended; and the
+    /// whole days that it has left.
+    ///
+    /// # Errors
+    /// As [`Folder::ends`].
+    pub fn standing(&self) -> Result<(Standing, i64), PkiError> {
+        let days = self.ends()?.days_after(Moment::now());
+        let standing = match days {
+            ..0 => Standing::Ended,
+            0..AUTHORITY_DUE_DAYS => Standing::Due,
+            AUTHORITY_DUE_DAYS.. => Standing::Valid,
+        };
+        Ok((standing, days))
     }
 
     /// Since when and why; the first word on it counts.
@@ -168,8 +206,10 @@ fn entry(
     at: usize,
     revoked: Option<(Moment, Reason)>,
     renewed: bool,
+    authority: Option<Moment>,
 ) -> Entry<'_> {
-    let days_left = issue.certificates[at].not_after.days_after(Moment::now());
+    let ends = issue.certificates[at].not_after;
+    let days_left = ends.days_after(Moment::now());
     let standing = if revoked.is_some() {
         Standing::Revoked
     } else if outcome != Outcome::Done {
@@ -178,6 +218,8 @@ fn entry(
         Standing::Ended
     } else if renewed {
         Standing::Renewed
+    } else if days_left < DUE_DAYS && authority.is_some_and(|authority| ends >= authority) {
+        Standing::AuthorityDue
     } else if days_left < DUE_DAYS {
         Standing::Due
     } else {

@@ -25,7 +25,7 @@ mod revoke;
 
 pub use deliver::{Delivery, Fits, Placed, Receipt};
 pub use index::{Issue, Outcome, Reason, To};
-pub use list::{DUE_DAYS, Entry, Listing, Standing, ambiguous};
+pub use list::{AUTHORITY_DUE_DAYS, DUE_DAYS, Entry, Listing, SUCCESSION, Standing, ambiguous};
 pub use locked::Locked;
 pub use revoke::RevocationList;
 

@@ -1,7 +1,7 @@
 //! Certificates that callers refuse, and servers that want one of theirs.
 
 use super::rig::{Diagnosis, Rig, hub};
-use crate::pki::rig::{does, have};
+use crate::pki::rig::{Ca, does, have};
 use crate::support::certs::{Authority, Identity};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::io::{BufRead, BufReader};
@@ -30,6 +30,32 @@ fn an_expired_one() {
     );
     let same = said.finding("through the hub", "certificate");
     assert_eq!(same["seen"], "the same certificate as directly");
+}
+
+#[test]
+fn one_that_ends_with_its_authority_is_not_renewed() {
+    let ca = Ca::none();
+    ca.ok(&[
+        "init",
+        "--plain-key",
+        "--domain",
+        "fate.org",
+        "--days",
+        "20",
+    ]);
+    let rig = Rig { ca };
+    let said = examined(&rig, &rig.identity(&["9998.fate.org"]));
+    let finding = said.finding("directly", "certificate.due");
+    let fix = finding["fix"].as_str().unwrap();
+    assert!(
+        fix.contains("our authority ends then") && fix.contains("pki init --ca DIR"),
+        "{fix}"
+    );
+    let said = examined(&rig, &rig.lasting("9998.fate.org", [-1, 10]));
+    let finding = said.finding("directly", "certificate.due");
+    let fix = finding["fix"].as_str().unwrap();
+    assert!(fix.contains("snihub pki"), "{fix}");
+    assert!(!fix.contains("authority ends"), "{fix}");
 }
 
 #[test]

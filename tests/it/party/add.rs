@@ -7,6 +7,30 @@ use serde_json::Value;
 const OTHER: [&str; 4] = ["add", "10000", "--route", "192.168.0.2:6651"];
 
 #[test]
+fn an_authority_that_ends_first_is_told() {
+    let star = Star { ca: Ca::none() };
+    star.ca.ok(&[
+        "init",
+        "--plain-key",
+        "--domain",
+        "fate.org",
+        "--days",
+        "20",
+    ]);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = star.ok(&[&ADD[..], more].concat());
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("not 365: the authority itself ends"),
+            "{said}"
+        );
+    }
+    // Not of the one that stands.
+    let said = star.ok(&ADD);
+    assert!(!said.contains("authority itself"), "{said}");
+}
+
+#[test]
 fn the_same_again_changes_nothing() {
     let star = Star::new();
     let said = star.ok(&ADD);

@@ -59,6 +59,69 @@ fn no_certificate_outlives_its_authority() {
 }
 
 #[test]
+fn an_authority_near_its_end_is_judged_first() {
+    let ca = Ca::none();
+    ca.ok(&[
+        "init",
+        "--plain-key",
+        "--domain",
+        "fate.org",
+        "--days",
+        "20",
+    ]);
+    // Cut, and nobody is told to do in vain what does not help.
+    let said = ca.ok(&["issue", "pulsar", "9998"]);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("not 365: the authority itself ends"),
+        "{said}"
+    );
+    let said = ca.ok(&["issue", "hub", "a.org", "--days", "10"]);
+    assert!(!said.contains("authority itself ends"), "{said}");
+    a_second_later();
+    let text = ca.ok(&["list"]);
+    let first = text.lines().next().unwrap();
+    assert!(first.contains("(19 days left): DUE"), "{text}");
+    assert!(
+        text.contains("renew` gives nothing") && text.contains("pki init --ca DIR"),
+        "{text}"
+    );
+    let row = |name: &str| {
+        text.lines()
+            .find(|line| line.starts_with(name))
+            .expect(name)
+    };
+    assert!(
+        row("9998").contains("  19  ends with the authority"),
+        "{text}"
+    );
+    // This one would last longer.
+    assert!(row("a.org").contains("RENEW IT"), "{text}");
+    let json = ca.list();
+    assert_eq!(json["standing"], "due");
+    assert_eq!(json["certificates"][0]["standing"], "authority_due");
+    let words = ca.ok(&["renew", "9998"]);
+    assert!(words.contains("not 365"), "{words}");
+    // With years left there is nothing to say.
+    let ca = Ca::plain();
+    let said = ca.ok(&["issue", "hub", "a.org"]);
+    assert!(!said.contains("authority itself ends"), "{said}");
+    let text = ca.ok(&["list"]);
+    assert!(
+        text.lines().next().unwrap().ends_with("days left)"),
+        "{text}"
+    );
+    assert_eq!(ca.list()["standing"], "valid");
+}
+
+#[test]
+fn one_day_is_one() {
+    let ca = Ca::plain();
+    let said = ca.ok(&["issue", "hub", "a.org", "--days", "1"]);
+    assert!(said.contains("(1 day)"), "{said}");
+}
+
+#[test]
 fn a_renewal_has_the_same_names_and_a_new_key() {
     let ca = Ca::plain();
     ca.ok(&[
