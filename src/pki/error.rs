@@ -85,6 +85,24 @@ pub enum PkiError {
         /// And its end.
         until: String,
     },
+    /// What is below a party's name is the party's, and something there is another's.
+    #[error(
+        "{name} would have every name below it, and {below} is another's: {owner} (layout {layout}, serial {serial}) holds a certificate for it until {until}. Revoke that one first (`snihub pki revoke {serial}`), or choose another name"
+    )]
+    Above {
+        /// What was asked for.
+        name: String,
+        /// The name below it.
+        below: String,
+        /// The first name of the certificate that has it.
+        owner: String,
+        /// That one's layout.
+        layout: &'static str,
+        /// That one's serial number.
+        serial: String,
+        /// And its end.
+        until: String,
+    },
     /// The hub's own name in a party's certificate.
     #[error(
         "{0} is the hub's name: a party whose certificate carries it could pose as the hub. Only C++ and Python clients straight through the hub need that; if it is meant, say --cpp-clients {0}"
@@ -182,6 +200,7 @@ impl PkiError {
             | PkiError::Layout { .. }
             | PkiError::PassphraseNeeded(_) => Fault::Usage,
             PkiError::Taken { .. }
+            | PkiError::Above { .. }
             | PkiError::HubName(_)
             | PkiError::AlreadyIssued { .. }
             | PkiError::NotIssued(_)

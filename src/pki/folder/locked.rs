@@ -78,7 +78,8 @@ impl Locked {
     /// gives away that the party can pose as the hub. `writer` is for [`super::To::Writer`].
     ///
     /// # Errors
-    /// [`PkiError::AlreadyIssued`], [`PkiError::Taken`], [`PkiError::HubName`], [`PkiError::Exists`],
+    /// [`PkiError::AlreadyIssued`], [`PkiError::Taken`], [`PkiError::Above`], [`PkiError::HubName`],
+    /// [`PkiError::Exists`],
     /// [`PkiError::Io`], and of [`Order::make`].
     pub fn issue(
         &mut self,

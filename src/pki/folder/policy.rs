@@ -19,7 +19,8 @@ pub(super) struct Waived<'w> {
 }
 
 /// # Errors
-/// [`PkiError::AlreadyIssued`], [`PkiError::HubName`], [`PkiError::Taken`].
+/// [`PkiError::AlreadyIssued`], [`PkiError::HubName`], [`PkiError::Taken`], [`PkiError::Above`];
+/// [`PkiError::Layout`] for a party that would have the whole star, or the hub.
 pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<(), PkiError> {
     let primary = order.primary();
     let to_hub = order.layout() == Layout::Hub;
@@ -30,6 +31,7 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
     }
     if !waived.renews {
         not_the_domain(state, order)?;
+        not_above(state, order, hub.as_ref())?;
     }
     for issue in state.live() {
         if issue.primary == primary && issue.layout == order.layout() {
@@ -87,6 +89,41 @@ fn not_the_domain(state: &State, order: &Order) -> Result<(), PkiError> {
         }),
         None => Ok(()),
     }
+}
+
+/// Nor one that is above a name that somebody else has: that one's owner got it before, and would stand
+/// within another party.
+fn not_above(state: &State, order: &Order, hub: Option<&Name>) -> Result<(), PkiError> {
+    let spec = order.layout().spec();
+    let (Some(own @ Name::Dns(_)), true) = (order.names().first(), spec.party) else {
+        return Ok(());
+    };
+    let below = |name: &Name| name != own && name.is_within(own);
+    if let Some(hub) = hub.filter(|hub| below(hub)) {
+        return Err(PkiError::Layout {
+            layout: spec.name,
+            why: format!(
+                "{own} would have every name below it, and {hub} is the hub's: choose another name"
+            ),
+        });
+    }
+    let primary = order.primary();
+    for issue in state.live().filter(|issue| issue.primary != primary) {
+        let all = issue.certificates.iter();
+        let mut names = all.flat_map(|certified| &certified.names);
+        let theirs = names.find(|name| Name::dns(name).is_ok_and(|name| below(&name)));
+        if let Some(theirs) = theirs {
+            return Err(PkiError::Above {
+                name: primary,
+                below: theirs.clone(),
+                owner: issue.primary.clone(),
+                layout: issue.layout.spec().name,
+                serial: issue.id().to_string(),
+                until: issue.ends().to_string(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The hub is nobody's other system.

@@ -114,6 +114,17 @@ fn a_name_that_another_party_holds_leaves_no_route() {
 }
 
 #[test]
+fn a_name_above_another_partys_leaves_no_route() {
+    let star = Star::new();
+    star.ok(&["add", "9998.x.fate.org", "--route", "192.168.0.4:6651"]);
+    let words = [
+        "x.fate.org would have every name below it",
+        "snihub pki revoke",
+    ];
+    star.fails(&["add", "x", "--route", "192.168.0.5:6651"], 1, &words);
+}
+
+#[test]
 fn a_file_that_is_written_in_a_way_of_its_own() {
     let star = Star::with("{\"sni\": }\n");
     let said = star.fails(&ADD, 1, &["not edited here", "fqdn: 9998.fate.org"]);

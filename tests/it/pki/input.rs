@@ -146,6 +146,39 @@ fn no_party_has_the_name_of_the_whole_star() {
 }
 
 #[test]
+fn no_party_comes_above_the_name_of_another() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "pulsar", "9998.x.fate.org"]);
+    ca.ok(&["issue", "pulsar", "9999", "b.y.fate.org"]);
+    let serials = ca.serials();
+    for (name, below, owner, serial) in [
+        ("x", "9998.x.fate.org", "9998.x.fate.org", &serials[0]),
+        ("y", "b.y.fate.org", "9999.fate.org", &serials[1]),
+    ] {
+        let full = format!("{name}.fate.org would have every name below it");
+        let (below, owner) = (
+            format!("{below} is another's"),
+            format!("{owner} (layout pulsar"),
+        );
+        let words = [&*full, &below, &owner, &format!("pki revoke {serial}")];
+        for layout in ["pulsar", "osx"] {
+            ca.fails(&["issue", layout, name], 1, &words);
+        }
+    }
+    // Beside it, and what is below its own name, it has as before.
+    ca.ok(&["issue", "pulsar", "z.fate.org", "b.z.fate.org"]);
+    ca.ok(&["issue", "osx", "z.fate.org"]);
+    ca.ok(&["renew", "z.fate.org", "--layout", "pulsar"]);
+    ca.ok(&["revoke", &serials[0]]);
+    ca.ok(&["issue", "pulsar", "x"]);
+    let ca = Ca::none();
+    let hub = ["--hub", "proxy.w.fate.org"];
+    ca.ok(&[&["init", "--plain-key", "--domain", "fate.org"][..], &hub].concat());
+    let words = ["every name below it", "proxy.w.fate.org is the hub's"];
+    ca.fails(&["issue", "pulsar", "w"], 64, &words);
+}
+
+#[test]
 fn somebody_elses_folder_is_not_replaced() {
     let ca = Ca::plain();
     std::fs::create_dir(ca.path("mine")).unwrap();
