@@ -133,6 +133,12 @@ impl Order {
         self.names[0].to_string()
     }
 
+    /// The subject's `CN=` of its first certificate.
+    pub fn common_name(&self) -> Option<String> {
+        let leaf = self.leaf(&self.layout.spec().leaves[0]);
+        leaf.ok().map(|leaf| leaf.common_name)
+    }
+
     /// The subject's `O=`.
     pub fn organization(&self) -> Option<&str> {
         self.organization.as_deref()

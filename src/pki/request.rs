@@ -96,6 +96,11 @@ impl Request {
         }
     }
 
+    /// The subject's `CN=`.
+    pub fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
+    }
+
     /// The public key.
     pub fn key(&self) -> &impl PublicKeyData {
         &self.key
@@ -126,12 +131,9 @@ impl Request {
         let mut party: Option<Name> = None;
         for text in &asked {
             let name = Name::dns(text)?;
-            let shown = name.to_string();
-            let Some(below) = shown.strip_suffix(&format!(".{domain}")) else {
+            let Some(of) = party_of(&name, &domain) else {
                 return refuse(format!("asks for {name}, which is not below {domain}"));
             };
-            let label = below.rsplit('.').next().unwrap_or(below);
-            let of = Name::dns(&format!("{label}.{domain}"))?;
             match &party {
                 Some(party) if *party != of => {
                     return refuse(format!("asks for names of two parties, {party} and {of}"));
@@ -144,6 +146,16 @@ impl Request {
                 "asks for no name: say it, as in `snihub pki sign CSR NAME...`".to_owned(),
             );
         };
+        if let (Some(called), Some(text)) = (self.called(&domain), self.common_name())
+            && called != party
+        {
+            return refuse(format!(
+                "says CN={}, and asks for {}: whose is it? If you know, say the names yourself, as in \
+                 `snihub pki sign CSR {party}`",
+                text.escape_debug(),
+                listed(&asked)
+            ));
+        }
         // The party's own name goes first: the certificate goes by it.
         let own = party.to_string();
         let rest = asked.iter().filter(|name| !name.eq_ignore_ascii_case(&own));
@@ -153,6 +165,18 @@ impl Request {
             ));
         }
         Ok(std::iter::once(own.clone()).chain(rest.cloned()).collect())
+    }
+
+    /// The party of the domain that the common name is of, by its number or a full name; none where it
+    /// is a text for people.
+    fn called(&self, domain: &Name) -> Option<Name> {
+        let text = self.common_name()?;
+        let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let name = match number {
+            true => Name::dns(&format!("{text}.{domain}")),
+            false => Name::dns(text),
+        };
+        party_of(&name.ok()?, domain)
     }
 
     /// The `O=` to certify: the request's own. `said` is what it has to be, or what to put in where
@@ -226,6 +250,14 @@ impl Request {
                 .push("an extension that no certificate here has".to_owned()),
         }
     }
+}
+
+/// The party that a name below the domain is of, `<party>.<domain>`.
+fn party_of(name: &Name, domain: &Name) -> Option<Name> {
+    let name = name.to_string();
+    let below = name.strip_suffix(&format!(".{domain}"))?;
+    let label = below.rsplit('.').next().unwrap_or(below);
+    Name::dns(&format!("{label}.{domain}")).ok()
 }
 
 /// The public key of a certificate that was issued here.

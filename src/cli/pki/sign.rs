@@ -17,7 +17,8 @@ Examples:
   snihub pki sign 9998.csr 9998.fate.org    these names, whatever the request asks for
   snihub pki sign org1.csr org1.example.org --layout substra-backend
 
-Of the request stay its key and its O=. What it says about being an authority, about usage and
+Of the request stay its key and its O=. A CN= that is another party's than the names is refused, any
+other is replaced by the first name, or what the layout has. What it says about being an authority, about usage and
 lifetime is not taken, nor is a name that is not the party's.")]
 pub(super) struct Args {
     /// The request, PEM or DER; - for stdin
@@ -91,6 +92,20 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Request, Stop> {
     Ok(Request::read(&bytes, &name)?)
 }
 
+/// That the certificate's common name is another. Where the request has no other name, that one was told
+/// with the names.
+fn renamed(request: &Request, order: &Order, given: &[String]) -> Option<String> {
+    let (asked, own) = (request.common_name()?, order.common_name()?);
+    let told = request.names() == [asked];
+    let same = |name: &String| name.eq_ignore_ascii_case(asked);
+    (!told && !same(&own) && !given.iter().any(same)).then(|| {
+        format!(
+            "the request says CN={}: not taken, it is CN={own}",
+            escaped(asked)
+        )
+    })
+}
+
 /// What the certificate has not of the request, and what it has.
 pub(in crate::cli) fn notes(
     request: &Request,
@@ -105,6 +120,7 @@ pub(in crate::cli) fn notes(
     let mut notes: Vec<String> = left_out
         .map(|name| format!("the request asks for {}: not given", name.escape_debug()))
         .collect();
+    notes.extend(renamed(request, order, &given));
     let ignored = request.ignored().iter();
     notes.extend(
         ignored.map(|what| format!("the request asks for {}: not taken", what.escape_debug())),

@@ -28,11 +28,13 @@ fn the_common_name_counts_where_there_are_no_names() {
         request.names_by_policy(Some("fate.org")).unwrap(),
         ["9998.fate.org"]
     );
-    let request = read("9999.fate.org", &["9998.fate.org"]).unwrap();
+    let request = read("a broker", &["9998.fate.org"]).unwrap();
     assert_eq!(
         request.names_by_policy(Some("fate.org")).unwrap(),
         ["9998.fate.org"]
     );
+    let request = read("9999.fate.org", &["9998.fate.org"]).unwrap();
+    assert!(request.names_by_policy(Some("fate.org")).is_err());
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn names_that_are_not_the_partys_are_refused() {
             &ca,
             &name,
             true,
-            "/CN=9998.fate.org",
+            "/CN=a broker",
             &[&format!("subjectAltName={names}")],
         );
         ca.fails(&["sign", &name], code, words);
@@ -213,6 +213,54 @@ fn names_that_are_not_the_partys_are_refused() {
         &["no domain", "snihub pki sign CSR NAME..."],
     );
     open.ok(&["sign", "a.csr", "9998.fate.org"]);
+}
+
+#[test]
+fn a_common_name_that_is_not_issued_is_told_or_refused() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let made = |name: &str, common: &str, names: &str| {
+        let names = format!("subjectAltName={names}");
+        request(&ca, name, true, &format!("/CN={common}"), &[&names]);
+    };
+    // Another party's, by its number or a name of it.
+    for common in ["9998", "9998.fate.org", "b.9998.fate.org", "proxy.fate.org"] {
+        made("other.csr", common, "DNS:zz.fate.org");
+        let says = format!("says CN={common}, and asks for zz.fate.org");
+        ca.fails(
+            &["sign", "other.csr"],
+            1,
+            &[&says, "pki sign CSR zz.fate.org"],
+        );
+    }
+    // The operator knows.
+    let said = ca.ok(&["sign", "other.csr", "zz"]);
+    let words = "CN=proxy.fate.org: not taken, it is CN=zz.fate.org";
+    assert!(said.contains(words), "{said}");
+    // A text for people.
+    made("text.csr", "Broker 9997", "DNS:9997.fate.org");
+    let said = ca.ok(&["sign", "text.csr"]);
+    assert!(
+        said.contains("CN=Broker 9997: not taken, it is CN=9997.fate.org"),
+        "{said}"
+    );
+    // Nothing is lost.
+    made("well.csr", "9996", "DNS:b.9996.fate.org,DNS:9996.fate.org");
+    let said = ca.ok(&["sign", "well.csr"]);
+    assert!(said.contains("CN=9996: not taken"), "{said}");
+    made(
+        "same.csr",
+        "b.9995.fate.org",
+        "DNS:b.9995.fate.org,DNS:9995.fate.org",
+    );
+    let said = ca.ok(&["sign", "same.csr"]);
+    assert!(!said.contains("not taken"), "{said}");
+    // The layout's own.
+    made("osx.csr", "9994.fate.org", "DNS:9994.fate.org");
+    let said = ca.ok(&["sign", "osx.csr", "--layout", "osx"]);
+    assert!(!said.contains("not taken"), "{said}");
 }
 
 #[test]
