@@ -104,10 +104,13 @@ pub enum PkiError {
         until: String,
     },
     /// The hub's own name in a party's certificate.
-    #[error(
-        "{0} is the hub's name: a party whose certificate carries it could pose as the hub. Only C++ and Python clients straight through the hub need that; if it is meant, say --cpp-clients {0}"
-    )]
-    HubName(String),
+    #[error("{name} is the hub's name: whoever's certificate carries it could pose as the hub. {}", what_of_hub(name, *lends))]
+    HubName {
+        /// As it is.
+        name: String,
+        /// Whether it may be given away by word in what was asked for.
+        lends: bool,
+    },
     /// There is one already.
     #[error(
         "{name} has a certificate (layout {layout}, serial {serial}, until {until}). For a new one with the same names: `snihub pki renew {name} --layout {layout}`; to begin anew: `snihub pki revoke {serial}` first"
@@ -201,7 +204,7 @@ impl PkiError {
             | PkiError::PassphraseNeeded(_) => Fault::Usage,
             PkiError::Taken { .. }
             | PkiError::Above { .. }
-            | PkiError::HubName(_)
+            | PkiError::HubName { .. }
             | PkiError::AlreadyIssued { .. }
             | PkiError::NotIssued(_)
             | PkiError::Ambiguous { .. }
@@ -223,6 +226,16 @@ impl PkiError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PkiError {
         let path = path.to_owned();
         move |source| PkiError::Io { what, path, source }
+    }
+}
+
+fn what_of_hub(name: &str, lends: bool) -> String {
+    match lends {
+        true => format!(
+            "Only C++ and Python clients straight through the hub need that; if it is meant, say \
+             --cpp-clients {name}"
+        ),
+        false => format!("The hub's own is `snihub pki issue hub {name}`"),
     }
 }
 

@@ -91,6 +91,7 @@ impl Locked {
     ) -> Result<Receipt, PkiError> {
         let waived = Waived {
             hubs: hub.map_or(&[], std::slice::from_ref),
+            lends: true,
             said: true,
             organization: true,
             ..Waived::default()
@@ -151,6 +152,7 @@ impl Locked {
             renews: true,
             said: true,
             organization: true,
+            lends: false,
             hubs: &hubs,
         };
         policy::check(&self.folder.state, &order, waived)?;

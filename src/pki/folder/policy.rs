@@ -9,6 +9,8 @@ use super::index::{Issue, State};
 pub(super) struct Waived<'w> {
     /// The hub's names that a party's certificate may carry.
     pub(super) hubs: &'w [Name],
+    /// Whether more of them could have been said.
+    pub(super) lends: bool,
     /// Whether it takes the place of one with the same first name and layout.
     pub(super) renews: bool,
     /// Whether the operator said the names: a request alone cannot show that its sender is the party
@@ -27,7 +29,7 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
     let hub = state.hub().and_then(|hub| Name::dns(&hub).ok());
     let of_hub = |name: &&Name| hub.as_ref() == Some(*name) && !waived.hubs.contains(name);
     if let Some(name) = order.names().iter().find(of_hub).filter(|_| !to_hub) {
-        return Err(PkiError::HubName(name.to_string()));
+        return Err(hub_name(order, name, waived));
     }
     if !waived.renews {
         not_the_domain(state, order)?;
@@ -60,7 +62,7 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
                 false => to_hub && lent,
             };
             if !free && covers(issue, name) {
-                return Err(taken(issue, name));
+                return Err(taken(issue, order, name, waived));
             }
         }
     }
@@ -150,9 +152,18 @@ fn covers(issue: &Issue, name: &Name) -> bool {
         || party && own.is_ok_and(|own| name.is_within(&own))
 }
 
-fn taken(issue: &Issue, name: &Name) -> PkiError {
+/// Only a broker's certificate has it besides its own name.
+fn hub_name(order: &Order, name: &Name, waived: Waived<'_>) -> PkiError {
+    let own = order.names().first() == Some(name);
+    PkiError::HubName {
+        name: name.to_string(),
+        lends: waived.lends && order.layout() == Layout::Pulsar && !own,
+    }
+}
+
+fn taken(issue: &Issue, order: &Order, name: &Name, waived: Waived<'_>) -> PkiError {
     if issue.layout == Layout::Hub || issue.hub_names.contains(&name.to_string()) {
-        return PkiError::HubName(name.to_string());
+        return hub_name(order, name, waived);
     }
     PkiError::Taken {
         name: name.to_string(),

@@ -110,7 +110,10 @@ fn what_is_anothers_or_there_already() {
             &["issue", "pulsar", "9999", "proxy.fate.org"],
             &["hub's name", "--cpp-clients proxy.fate.org"],
         ),
-        (&["issue", "pulsar", "proxy.fate.org"], &["hub's name"]),
+        (
+            &["issue", "pulsar", "proxy.fate.org"],
+            &["hub's name", "`snihub pki issue hub proxy.fate.org`"],
+        ),
         (&["issue", "hub", "9998.fate.org"], taken),
         (&["renew", "9999"], &["\"9999\"", "snihub pki list"]),
         (&["revoke", "9999"], &["snihub pki list"]),
@@ -272,7 +275,14 @@ fn the_hubs_name_is_kept_before_it_has_a_certificate() {
     let ca = Ca::plain();
     let words = ["proxy.fate.org is the hub's name", "--cpp-clients"];
     ca.fails(&["issue", "pulsar", "77", "proxy.fate.org"], 1, &words);
-    ca.fails(&["issue", "pulsar", "proxy"], 1, &words);
+    // What has no broker's clients is told where the name belongs.
+    let words = ["hub's name", "`snihub pki issue hub proxy.fate.org`"];
+    for layout in ["pulsar", "osx", "flower", "substra-orchestrator"] {
+        let issue = ["issue", layout, "proxy.fate.org"];
+        ca.fails(&issue, 1, &words);
+        let said = ca.run(&issue);
+        assert!(!said.err.contains("--cpp-clients"), "{}", said.err);
+    }
     ca.ok(&["issue", "pulsar", "9998", "--cpp-clients", "proxy.fate.org"]);
     ca.ok(&["issue", "pulsar", "9999", "--cpp-clients", "proxy.fate.org"]);
     // By word, another party's name is not the hub's.
