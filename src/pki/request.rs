@@ -1,10 +1,13 @@
 //! Certificate requests (PKCS#10, RFC 2986): what is read of one, and what is not taken from it.
 
 use super::authority::{certificate_der, check_organization};
+use super::show::{algorithm, general};
 use super::{Fault, KeyKind, Layout, Name, PkiError, pem};
 use rcgen::{PublicKeyData, SubjectPublicKeyInfo};
 use std::fmt::Write;
+use std::net::IpAddr;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -51,10 +54,17 @@ impl Request {
         }
         let info = &request.certification_request_info;
         let rsa = check_key(&info.subject_pki).map_err(bad)?;
-        request.verify_signature().map_err(|_| {
-            bad("the request's signature is not its own key's: whoever sent it may not hold the key, \
-                 or it was changed on its way"
-                .to_owned())
+        request.verify_signature().map_err(|error| {
+            bad(match error {
+                X509Error::SignatureUnsupportedAlgorithm => format!(
+                    "it is signed with {}, which is not taken here: `openssl req -new -sha256` makes one \
+                     that is",
+                    algorithm(&request.signature_algorithm.algorithm.to_id_string())
+                ),
+                _ => "the request's signature is not its own key's: whoever sent it may not hold the \
+                      key, or it was changed on its way"
+                    .to_owned(),
+            })
         })?;
         let key = SubjectPublicKeyInfo::from_der(info.subject_pki.raw);
         let key =
@@ -112,14 +122,16 @@ impl Request {
     }
 
     /// The names to certify when nobody says them: those it asks for, if all are one party's and that
-    /// party is of `domain`. Its party is the first name's label below the domain.
+    /// party is of `domain`. Its party is the first name's label below the domain. Addresses say nothing
+    /// of whose it is, since parties behind NAT share them: they are left out, as where names are said.
     ///
     /// # Errors
     /// [`PkiError::Request`] where the request asks for more than one party may have, or nobody can
-    /// say who it is; [`PkiError::BadName`] for wildcards, addresses and what is no name.
+    /// say who it is; [`PkiError::BadName`] for wildcards and what is no name.
     pub fn names_by_policy(&self, domain: Option<&str>) -> Result<Vec<String>, PkiError> {
         let refuse = |why: String| Err(self.refused(why));
-        let asked = self.names();
+        let mut asked = self.names();
+        asked.retain(|name| name.parse::<IpAddr>().is_err());
         let Some(domain) = domain else {
             return refuse(format!(
                 "asks for {}, and this authority has no domain to judge that by: say the names \
@@ -228,7 +240,7 @@ impl Request {
                         GeneralName::IPAddress(bytes) => self.names.push(address(bytes)),
                         other => self
                             .ignored
-                            .push(format!("a name of another kind: {other:?}")),
+                            .push(format!("a name of another kind, {}", general(other))),
                     }
                 }
             }

@@ -245,7 +245,12 @@ pub(super) fn general(name: &GeneralName<'_>) -> String {
         GeneralName::IPAddress(bytes) => address(bytes),
         GeneralName::URI(uri) => format!("URI {uri}"),
         GeneralName::RFC822Name(mail) => format!("e-mail {mail}"),
-        other => format!("{other:?}"),
+        GeneralName::DirectoryName(subject) => format!("directory name {}", self::name(subject)),
+        GeneralName::RegisteredID(oid) => format!("registered ID {}", oid.to_id_string()),
+        GeneralName::OtherName(oid, _) => format!("other name {}", oid.to_id_string()),
+        GeneralName::X400Address(_) => "X.400 address".to_owned(),
+        GeneralName::EDIPartyName(_) => "EDI party name".to_owned(),
+        GeneralName::Invalid(..) => "what cannot be read".to_owned(),
     }
 }
 
@@ -269,8 +274,10 @@ pub(super) fn public_key(key: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-fn algorithm(oid: &str) -> String {
+pub(super) fn algorithm(oid: &str) -> String {
     let known = match oid {
+        "1.2.840.113549.1.1.4" => "RSA with MD5",
+        "1.2.840.10045.4.3.4" => "ECDSA with SHA-512",
         "1.2.840.10045.4.3.2" => "ECDSA with SHA-256",
         "1.2.840.10045.4.3.3" => "ECDSA with SHA-384",
         "1.2.840.113549.1.1.5" => "RSA with SHA-1: verifiers refuse it today",

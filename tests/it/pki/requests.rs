@@ -160,7 +160,7 @@ fn names_that_are_not_the_partys_are_refused() {
     for (number, (names, code, words)) in [
         ("DNS:*.9998.fate.org", 64, &["wildcard"][..]),
         ("DNS:9998.fate.org,DNS:*.fate.org", 64, &["wildcard"]),
-        ("DNS:9998.fate.org,IP:10.0.0.1", 64, &["10.0.0.1"]),
+        ("IP:10.0.0.1", 1, &["asks for no name"]),
         ("DNS:9998.fate.org,DNS:9997.fate.org", 1, &["two parties"]),
         (
             "DNS:9998.fate.org,DNS:9998.evil.org",
@@ -171,7 +171,11 @@ fn names_that_are_not_the_partys_are_refused() {
         ("DNS:fate.org", 1, &["not below fate.org"]),
         ("DNS:b.9998.fate.org", 1, &["not for 9998.fate.org itself"]),
         ("DNS:9999.fate.org", 1, &["has a certificate"]),
-        ("DNS:proxy.fate.org", 1, &["hub's name"]),
+        (
+            "DNS:proxy.fate.org",
+            1,
+            &["hub's name", "`snihub pki issue hub proxy.fate.org`"],
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -261,6 +265,71 @@ fn a_common_name_that_is_not_issued_is_told_or_refused() {
     made("osx.csr", "9994.fate.org", "DNS:9994.fate.org");
     let said = ca.ok(&["sign", "osx.csr", "--layout", "osx"]);
     assert!(!said.contains("not taken"), "{said}");
+}
+
+#[test]
+fn an_address_is_left_out_whoever_says_the_names() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    for (name, said) in [("9998", &[][..]), ("9997", &["9997"])] {
+        let names = format!("subjectAltName=IP:10.0.0.1,DNS:{name}.fate.org,IP:fd00::1");
+        request(&ca, "a.csr", true, &format!("/CN={name}"), &[&names]);
+        let out = ca.ok(&[&["sign", "a.csr"], said].concat());
+        for address in ["10.0.0.1", "fd00::1"] {
+            let words = format!("asks for {address}: not given");
+            assert!(out.contains(&words), "{words}: {out}");
+        }
+        let leaf = format!("pki/issued/pulsar/{name}.fate.org/broker.cert.pem");
+        assert!(!text(&ca, &leaf).contains("IP Address"));
+    }
+}
+
+#[test]
+fn names_of_other_kinds_are_told_in_words() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let names = "subjectAltName=DNS:9998.fate.org,URI:spiffe://x/y,email:a@b.org,RID:1.2.3.4,\
+                 otherName:1.2.3;UTF8:z";
+    request(&ca, "a.csr", true, "/CN=9998.fate.org", &[names]);
+    let said = ca.ok(&["sign", "a.csr"]);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for kind in [
+        "URI spiffe://x/y",
+        "e-mail a@b.org",
+        "registered ID 1.2.3.4",
+        "other name 1.2.3",
+    ] {
+        let wanted = format!("asks for a name of another kind, {kind}: not taken");
+        assert!(words.contains(&wanted), "{wanted}: {said}");
+    }
+}
+
+#[test]
+fn a_signature_that_is_not_taken_is_told_as_that() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let (csr, key) = (ca.path("md5.csr"), ca.path("md5.key"));
+    let out = [
+        "-keyout",
+        key.to_str().unwrap(),
+        "-out",
+        csr.to_str().unwrap(),
+    ];
+    let fixed = [
+        "req", "-new", "-nodes", "-newkey", "rsa:2048", "-md5", "-subj",
+    ];
+    does(
+        "openssl",
+        &[&fixed[..], &["/CN=9998.fate.org"], &out].concat(),
+    );
+    let words = ["signed with RSA with MD5", "openssl req -new -sha256"];
+    ca.fails(&["sign", "md5.csr"], 78, &words);
 }
 
 #[test]
