@@ -200,6 +200,15 @@ fn hash_of(content: Option<&[u8]>) -> u64 {
     FixedState::with_seed(0).hash_one(content)
 }
 
+/// Reads a file that an operator names: a regular one, of at most `bound` bytes. Never blocks on a FIFO
+/// or device.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_file(path: &Path, bound: u64) -> Result<Vec<u8>, ReadError> {
+    read_regular(path, bound).map(|(_, bytes)| bytes)
+}
+
 fn read_regular(path: &Path, bound: u64) -> Result<(Stat, Vec<u8>), ReadError> {
     // Before opening: to open a device can have effects.
     regular(&std::fs::metadata(path)?)?;

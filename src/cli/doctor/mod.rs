@@ -15,8 +15,7 @@ use crate::party::doctor::{
 use crate::party::{LAYOUTS, Party, PartyError, Routes};
 use crate::pki::{Folder, Layout};
 use crate::probe::{Identity, Prober, Trust};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::runtime;
@@ -299,18 +298,13 @@ pub(super) fn health(
     }))
 }
 
-/// A file of a bounded length.
+/// A file that an argument names.
 fn read(file: &Path) -> Result<Vec<u8>, Stop> {
-    let unread = |error: io::Error| PartyError::Io {
-        what: "read it",
-        path: file.to_owned(),
-        source: error,
-    };
-    let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(unread)?;
-    opened
-        .take(MOST_SETTINGS_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(unread)?;
-    Ok(bytes)
+    config::read_file(file, MOST_SETTINGS_BYTES).map_err(|error| {
+        complain(&format!("snihub doctor: {}: {error}\n", file.display()));
+        Stop::Told(match error.is_denied() {
+            true => Exit::Permission,
+            false => Exit::Config,
+        })
+    })
 }

@@ -2,21 +2,21 @@
 
 use super::finding::Finding;
 use super::properties::{MOST_BYTES, Properties};
+use crate::config::read_file;
 use crate::party::Party;
 use crate::pki::{Certificate, DUE_DAYS, Moment, days_of};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::path::Path;
 
 /// What is wrong with the broker's own certificate and key.
 pub(super) fn judge(settings: &Properties<'_>, party: Option<&Party>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut named = |key: &'static str| {
         let path = settings.get(key)?;
-        match read(path) {
+        match read_file(Path::new(path), MOST_BYTES) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 findings.push(
-                    Finding::note("settings.file", format!("{}: {error}", settings.at(key)))
+                    Finding::note("settings.file", format!("{}: it {error}", settings.at(key)))
                         .why("not looked at; in a container the path is another one here"),
                 );
                 None
@@ -86,20 +86,4 @@ fn own_key(settings: &Properties<'_>, pem: &[u8]) -> Option<Finding> {
             .why("the key is in the old form, and the broker (netty) reads PKCS#8 only")
             .fix("openssl pkcs8 -topk8 -nocrypt -in OLD -out broker.key-pk8.pem")
     })
-}
-
-/// A file that the settings name, which may be anything: a regular one, and a bounded length of it.
-pub(super) fn read(path: &str) -> io::Result<Vec<u8>> {
-    // Asked before it is opened: the opening of a FIFO waits for who writes (fifo(7)).
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MOST_BYTES {
-        true => Err(io::Error::other(format!("more than {MOST_BYTES} bytes"))),
-        false => Ok(bytes),
-    }
 }

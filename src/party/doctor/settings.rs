@@ -1,8 +1,9 @@
 //! A broker's own settings: what makes it go past the hub, or a correct hub look broken.
 
 use super::finding::Finding;
-use super::named_files::{self, read};
-use super::properties::Properties;
+use super::named_files;
+use super::properties::{MOST_BYTES, Properties};
+use crate::config::read_file;
 use crate::party::Party;
 use std::net::IpAddr;
 use std::path::Path;
@@ -46,7 +47,7 @@ impl<'s> Settings<'s> {
             .filter(|name| is_name(name));
         let bound = get("bindAddress").filter(|bound| *bound != "0.0.0.0" && *bound != "::");
         let port = get("brokerServicePortTls").filter(|port| is_port(port));
-        let read = |key| get(key).and_then(|path| read(path).ok());
+        let read = |key| get(key).and_then(|path| read_file(Path::new(path), MOST_BYTES).ok());
         Own {
             name: name.map(str::to_ascii_lowercase),
             listens: port.map(|port| format!("{}:{port}", bound.unwrap_or("127.0.0.1"))),

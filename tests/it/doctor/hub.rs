@@ -332,6 +332,34 @@ fn what_the_hub_refused_is_remembered() {
 }
 
 #[test]
+fn files_that_are_named_are_regular_and_bounded() {
+    let rig = Rig::new();
+    rustix::fs::mkfifoat(rustix::fs::CWD, rig.ca.path("fifo"), rustix::fs::Mode::RUSR).unwrap();
+    rig.ca
+        .dir
+        .write("well.conf", "advertisedAddress=9998.fate.org\n");
+    rig.ca.dir.write("long", "#".repeat(5 << 20));
+    for (file, words) in [
+        ("fifo", "fifo: is a FIFO, not a regular file"),
+        ("/dev/zero", "/dev/zero: is a device, not a regular file"),
+        ("long", "long: has 5242880 bytes; at most 4194304 are read"),
+        ("missing", "missing: cannot be read: No such file"),
+    ] {
+        let conf = ["--broker-conf", "well.conf"];
+        for named in [
+            &["--broker-conf", file][..],
+            &[&conf[..], &["--trust", file]].concat(),
+            &[&conf[..], &["--route-table", file]].concat(),
+            &["--cert", file, "--key", file],
+        ] {
+            let said = rig.say(&[&["--via", "127.0.0.1:1"], named].concat());
+            assert_eq!(said.code, Some(78), "{named:?}: {}{}", said.out, said.err);
+            assert!(said.err.contains(words), "{named:?}: {}", said.err);
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_and_wrong_files_have_their_own_codes() {
     let rig = Rig::new();
     rig.ca
