@@ -60,7 +60,14 @@ impl Beside {
         if let Some((user, group)) = looks.owner
             && (user, group) != (meta.uid(), meta.gid())
         {
-            fchown(&file, Some(user), Some(group))?;
+            fchown(&file, Some(user), Some(group)).map_err(|error| {
+                let text = format!(
+                    "it has to be of user {user} and group {group}, as the old one is, and may not be \
+                     given to them ({error}): run this as root, or have the old one belong to you and \
+                     a group of yours"
+                );
+                io::Error::new(error.kind(), text)
+            })?;
         }
         file.set_permissions(Permissions::from_mode(looks.mode))?;
         file.write_all(bytes)?;

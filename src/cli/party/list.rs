@@ -1,6 +1,6 @@
 //! `snihub party list`.
 
-use super::{Star, Stop};
+use super::{PkiStop, Star, Stop};
 use crate::admin::client::ClientError;
 use crate::cli::Format;
 use crate::cli::columns::{Columns, bytes};
@@ -8,10 +8,11 @@ use crate::cli::doctor;
 use crate::cli::exit::{self, Exit, answer};
 use crate::cli::hub::{number, printable, rows};
 use crate::party::{self, Routes, Row};
-use crate::pki::{Folder, Standing};
+use crate::pki::{Folder, PkiError, Standing};
 use crate::route::TargetTemplate;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fmt::Write;
 
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let routes = Routes::read(&args.star.sources())?;
-    let folder = args.star.folder();
+    let (folder, no_days) = match args.star.authority.open() {
+        Ok(folder) => (Some(folder), None),
+        Err(stop) => (None, Some(no_days(&stop))),
+    };
     let (counts, why) = counts(&args.star)?;
     let days = folder.as_ref().map(days_left).unwrap_or_default();
     let mut parties: Vec<Value> = routes
@@ -100,10 +104,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         Some(why) => format!("no counts: {}\n", printable(&why)),
         None => "bytes: since the hub's start, upgrades included\n".to_owned(),
     };
-    if folder.is_none() {
-        text += "no days: no authority here, --ca DIR says where it is\n";
+    if let Some(why) = no_days {
+        let _ = writeln!(text, "no days: {}", printable(&why));
     }
     Ok(answer(&text, Exit::Ok))
+}
+
+/// Why nobody knows how many days are left.
+fn no_days(stop: &PkiStop) -> String {
+    match stop {
+        PkiStop::Pki(PkiError::NoAuthority(_)) => {
+            "no authority here, --ca DIR says where it is".to_owned()
+        }
+        PkiStop::Pki(error) => error.to_string(),
+        PkiStop::Said(_, text) => text.clone(),
+    }
 }
 
 /// `ok`, or which of the doctor's checks it fails.

@@ -121,6 +121,49 @@ fn a_folder_that_may_not_be_written_is_known_before_anything_is_done() {
 }
 
 #[test]
+fn an_owner_that_cannot_be_kept_is_told_as_that() {
+    if !rustix::process::geteuid().is_root() {
+        println!("only root makes a file of another's group: not asked");
+        return;
+    }
+    let open = OpenFolder::new("owner");
+    let work = open.path("work");
+    fs::create_dir(&work).unwrap();
+    chown(&work, Some(65534), Some(65534)).unwrap();
+    let routes = work.join("sni.yaml");
+    fs::write(&routes, TABLE).unwrap();
+    chown(&routes, Some(65534), Some(0)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = unprivileged(open.path("snihub"));
+        let place = ["--routes", "sni.yaml", "--admin", "admin.sock"];
+        let command = command.arg("party").args(arguments).args(place);
+        let output = command.current_dir(&work).stdin(Stdio::null()).output();
+        let output = output.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = run(&["reroute", "9998.fate.org", "--route", "192.168.0.5:6651"]);
+    assert_eq!(code, Some(77), "{said}");
+    assert!(
+        said.contains("user 65534 and group 0, as the old one is"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&routes).unwrap(), TABLE);
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 1);
+    // An authority that may not be read is not one that is not there.
+    let pki = work.join("pki");
+    fs::create_dir(&pki).unwrap();
+    fs::set_permissions(&pki, Permissions::from_mode(0o700)).unwrap();
+    let (code, said) = run(&["list"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("no days: ") && said.contains("Permission denied"),
+        "{said}"
+    );
+    assert!(!said.contains("no authority here"), "{said}");
+}
+
+#[test]
 fn a_bundle_is_nobody_elses() {
     let star = Star::new();
     star.ok(&ADD);
