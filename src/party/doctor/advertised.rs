@@ -42,7 +42,7 @@ pub(super) fn judge(leg: &Leg<'_>, pulsar: &Pulsar, names: &[String]) -> Finding
             .why("callers ask the hub for that name next, and it leads them to the other party")
             .fix(line);
     }
-    match leg.routed.map(|routed| routed.takes(host)) {
+    match leg.routed.map(|routed| routed.leads(host).is_some()) {
         Some(true) if !carries(names, host) => wrong
             .why(
                 "callers ask the hub for that name next, and refuse a certificate that does not carry \

@@ -6,6 +6,9 @@ use super::leg::Leg;
 use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason, SUCCESSION, days_of};
 use crate::probe::{Fault, Tls};
 
+/// Other parties that are named; who shares with more shares with all.
+const MOST_NAMED: usize = 5;
+
 /// One finding where all is well, else one for each fault.
 pub(super) fn judge(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
     let now = Moment::now();
@@ -22,7 +25,51 @@ pub(super) fn judge(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
     {
         findings.push(well(leg, own, now));
     }
+    if let Ok(own) = &tls.certificate
+        && !tls.faults.contains(&Fault::OtherNames)
+    {
+        findings.extend(several(leg, &own.names));
+    }
     findings
+}
+
+/// A certificate that is good for other parties, too: those that the hub leads elsewhere. What is below
+/// a party's own name is the party's.
+fn several(leg: &Leg<'_>, names: &[String]) -> Option<Finding> {
+    let (own, routed) = (&*leg.party.name, leg.routed?);
+    let carries = |other: &str| {
+        let (_, parent) = other.split_once('.').unwrap_or_default();
+        names.iter().any(|name| match name.strip_prefix("*.") {
+            Some(above) => above.eq_ignore_ascii_case(parent),
+            None => name.eq_ignore_ascii_case(other),
+        })
+    };
+    let is_within = |one: &str, other: &str| {
+        let rest = one.strip_suffix(other);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let elsewhere = |other: &str| routed.leads(other) != routed.leads(own);
+    let others = leg.others.iter().map(String::as_str).filter(|other| {
+        carries(other) && !is_within(other, own) && !is_within(own, other) && elsewhere(other)
+    });
+    let others: Vec<&str> = others.collect();
+    let (first, more) = others.split_at(others.len().min(MOST_NAMED));
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let seen = format!(
+        "its certificate is good for {}{more}, too",
+        first.join(", ")
+    );
+    (!others.is_empty()).then(|| {
+        Finding::warning("certificate.several", seen)
+            .why(
+                "whoever has its key can pose as each of them, and an HTTP/2 client that is connected to \
+                 one sends there what is for the others (RFC 9113 section 9.1.1)",
+            )
+            .fix("a certificate for each party, with its own names alone: `snihub party add` issues one")
+    })
 }
 
 fn well(leg: &Leg<'_>, own: &Certificate, now: Moment) -> Finding {

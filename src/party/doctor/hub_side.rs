@@ -42,8 +42,9 @@ pub struct HubSide<'h> {
 }
 
 impl Routed for Routes {
-    fn takes(&self, name: &str) -> bool {
-        Routes::takes(self, name).is_some_and(|row| row.route.target().is_some())
+    fn leads(&self, name: &str) -> Option<&str> {
+        let target = self.takes(name)?.route.target()?;
+        Some(target.as_str())
     }
 }
 

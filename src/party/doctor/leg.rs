@@ -34,7 +34,7 @@ pub(super) struct Leg<'l> {
     pub(super) direct: Option<&'l Answer>,
     /// Names of other parties: whose certificate may it be?
     pub(super) others: &'l [String],
-    /// Which names the hub has a route for; `None`: not known here.
+    /// Where the hub leads names; `None`: not known here.
     pub(super) routed: Option<&'l dyn Routed>,
     /// Whether it is the operator of the hub who reads this.
     pub(super) at_hub: bool,
@@ -46,10 +46,10 @@ pub(super) struct Leg<'l> {
     pub(super) issued: Option<&'l Issued<'l>>,
 }
 
-/// Whether the hub has a route for a name.
+/// Where the hub leads a name.
 pub(super) trait Routed: std::fmt::Debug {
-    /// Whether one takes it.
-    fn takes(&self, name: &str) -> bool;
+    /// As its route says; `None`: nowhere.
+    fn leads(&self, name: &str) -> Option<&str>;
 }
 
 impl Leg<'_> {

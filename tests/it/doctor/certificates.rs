@@ -33,6 +33,43 @@ fn an_expired_one() {
 }
 
 #[test]
+fn one_that_is_good_for_several_parties() {
+    let rig = Rig::new();
+    let own = rig.broker(&rig.identity(&["9998.fate.org"]), "9998.fate.org");
+    let both = rig.identity(&["9999.fate.org", "9998.fate.org", "b.9999.fate.org"]);
+    let both = rig.broker(&both, "9999.fate.org");
+    let wild = rig.with("9997.fate.org", |params| {
+        let wild = rcgen::SanType::DnsName("*.fate.org".try_into().unwrap());
+        params.subject_alt_names.push(wild);
+    });
+    let wild = rig.broker(&wild, "9997.fate.org");
+    // The same broker by a second name, and by one below its own: nobody else.
+    let routes = [
+        ("9998.fate.org", own),
+        ("9999.fate.org", both),
+        ("b.9999.fate.org", own),
+        ("9997.fate.org", wild),
+        ("again.fate.org", wild),
+    ];
+    let hub = hub(&routes);
+    let several = |party: &str| {
+        let said = rig.doctor(&hub, &[party]);
+        let found = said.found("directly");
+        let warned = found.contains(&"warning certificate.several".to_owned());
+        warned.then(|| {
+            assert_eq!(said.code, Some(1), "{:#}", said.body);
+            let finding = said.finding("directly", "certificate.several");
+            finding["seen"].as_str().unwrap().to_owned()
+        })
+    };
+    assert_eq!(several("9998"), None);
+    let seen = "its certificate is good for 9998.fate.org, too";
+    assert_eq!(several("9999").as_deref(), Some(seen));
+    let seen = "its certificate is good for 9998.fate.org, 9999.fate.org, too";
+    assert_eq!(several("9997").as_deref(), Some(seen));
+}
+
+#[test]
 fn one_that_ends_with_its_authority_is_not_renewed() {
     let ca = Ca::none();
     ca.ok(&[
