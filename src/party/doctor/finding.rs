@@ -16,6 +16,11 @@ pub enum Severity {
     Error,
 }
 
+/// `1 entry`, `2 entries`.
+pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// One of them. No text of it moves a cursor, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {

@@ -1,7 +1,7 @@
 //! What the hub that runs here says: its doors, its routes, and its records of late.
 
 use super::NOBODY;
-use super::finding::Finding;
+use super::finding::{Finding, counted};
 use crate::admin::client::{ClientError, ask_within};
 use crate::config::{ProxyProtocol, Settings};
 use crate::party::{Party, Routes};
@@ -71,8 +71,9 @@ impl Heard {
         let mut findings = Vec::new();
         let (version, generation) = (text(&status["version"]), &status["generation"]);
         let seen = format!(
-            "snihub {version} runs, generation {generation}, {} routes, {} tunnels open",
-            status["routes"], status["tunnels_open"]
+            "snihub {version} runs, generation {generation}, {}, {} open",
+            counted(number(&status["routes"]), "route", "routes"),
+            counted(number(&status["tunnels_open"]), "tunnel", "tunnels")
         );
         findings.push(match status["not_ready"].as_str() {
             None => Finding::ok("hub.running", seen),
@@ -162,7 +163,7 @@ impl Heard {
     /// One finding for each reason.
     fn refusals(&self, party: &Party, routes: &Routes) -> Vec<Finding> {
         let name = &*party.name;
-        let mut by_reason: BTreeMap<(Caller, &str), (usize, &Value)> = BTreeMap::new();
+        let mut by_reason: BTreeMap<(Caller, &str), (u64, &Value)> = BTreeMap::new();
         let source = |row: &Value| text(&row["source"]).parse::<SocketAddr>().ok();
         let calls = |row: &Value| {
             row["party"] == name || source(row).is_some_and(|from| routes.is_source(name, from))
@@ -189,7 +190,8 @@ impl Heard {
                 Caller::Others => "calls to it",
             };
             let seen = format!(
-                "{who} got no tunnel {times} times ({reason}), the last {} ago from {}: {}",
+                "{who} got no tunnel {} ({reason}), the last {} ago from {}: {}",
+                counted(times, "time", "times"),
                 shown(ago),
                 text(&latest["source"]),
                 text(&latest["why"])
@@ -242,6 +244,10 @@ fn hint(reason: &str) -> Option<&'static str> {
 
 fn rows<'v>(body: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     body[key].as_array().into_iter().flatten()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
 }
 
 fn text(value: &Value) -> &str {

@@ -1,7 +1,7 @@
 //! On the hub's machine: what should be is known, and each party is asked twice.
 
 use super::Doctor;
-use super::finding::{Finding, Report, Section, Severity};
+use super::finding::{Finding, Report, Section, Severity, counted};
 use super::hub::Heard;
 use super::issued::{Issued, lacking};
 use super::leg::{Leg, Routed, Way, judge, judge_by};
@@ -72,15 +72,19 @@ impl HubSide<'_> {
         let mut findings = Vec::new();
         let warnings = self.routes.warnings().len();
         let file = self.routes.path.display();
-        let entries = self.routes.rows().count();
-        findings.push(match (warnings, entries) {
+        let count = self.routes.rows().count();
+        let entries = counted(count as u64, "entry", "entries");
+        findings.push(match (warnings, count) {
             (_, 0) => Finding::error("file", format!("{file}: no entry"))
                 .why("the hub has nobody to lead to")
                 .fix("`snihub party add PARTY --route HOST:6651`"),
-            (0, 1..) => Finding::ok("file", format!("{file}: {entries} entries")),
+            (0, 1..) => Finding::ok("file", format!("{file}: {entries}")),
             _ => Finding::warning(
                 "file",
-                format!("{file}: {entries} entries, {warnings} warnings"),
+                format!(
+                    "{file}: {entries}, {}",
+                    counted(warnings as u64, "warning", "warnings")
+                ),
             )
             .why("a line of it means something else than it seems to, or nothing")
             .fix("`snihub check` shows them"),

@@ -240,7 +240,8 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
         ))
         .fix("the hub's operator adds the address the hub sees to ip_allow of the entry"),
         (NoTls::Alert(80), Way::Hub) => unreached(leg),
-        (NoTls::Closed | NoTls::Reset | NoTls::TimedOut, Way::Hub) => Finding::error(
+        (NoTls::TimedOut, Way::Hub) => silent(leg),
+        (NoTls::Closed | NoTls::Reset, Way::Hub) => Finding::error(
             "hub.no_answer",
             format!("the hub takes the hello, and then: {why}"),
         )
@@ -274,6 +275,32 @@ fn no_tls(leg: &Leg<'_>, why: &NoTls, found: Option<LooksLike>) -> Finding {
                 }
             }),
     }
+}
+
+/// Nothing came at all: a hub would have declined what it does not take.
+fn silent(leg: &Leg<'_>) -> Finding {
+    let (target, id, seconds) = (leg.target, &leg.party.id, leg.patience.as_secs_f64());
+    let seen =
+        format!("{target} takes connections, and no answer to the hello came in {seconds} s");
+    Finding::error("hub.no_answer", seen)
+        .why(match leg.speaks_tls_directly() {
+            true => "directly the party speaks TLS: the hub hangs, or another one answers there",
+            false => {
+                "the hub hangs, or waits for a party that does not answer; or that is no door of a hub"
+            }
+        })
+        .fix(match (leg.at_hub, leg.speaks_tls_directly()) {
+            (true, true) => {
+                "`snihub status`, and the hub's log: `journalctl -u snihub`".to_owned()
+            }
+            (true, false) => {
+                "`snihub status` says whether the hub answers; see what answers directly, above".to_owned()
+            }
+            (false, _) => format!(
+                "on the hub's machine, `snihub status` shows its port, and `snihub doctor {id}` says what \
+                 answers behind it"
+            ),
+        })
 }
 
 fn unknown(leg: &Leg<'_>) -> Finding {

@@ -65,7 +65,7 @@ fn a_black_hole_ends_with_the_time_that_was_said() {
         "does not answer within 0.3 s",
         "firewall",
     );
-    said.error("through the hub", "hub.no_answer", "in time", "directly");
+    said.error("through the hub", "hub.no_answer", "in 0.3 s", "directly");
 }
 
 #[test]
@@ -243,8 +243,14 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
     said.error(
         "through the hub",
         "hub.no_answer",
-        "no answer to the hello in time",
+        "no answer to the hello came in 4 s",
         "snihub status",
+    );
+    let why = &said.finding("through the hub", "hub.no_answer")["why"];
+    let why = why.as_str().unwrap();
+    assert!(
+        why.contains("the hub hangs") && !why.contains("Pulsar"),
+        "{why}"
     );
 }
 
@@ -319,7 +325,7 @@ fn what_the_hub_refused_is_remembered() {
     let record = said.finding("the hub's records", "records.refused");
     let words = record["seen"].as_str().unwrap();
     assert!(
-        words.contains("its own calls got no tunnel 1 times (not_tls)"),
+        words.contains("its own calls got no tunnel 1 time (not_tls)"),
         "{words}"
     );
     assert!(
@@ -329,6 +335,41 @@ fn what_the_hub_refused_is_remembered() {
             .contains("brokerClientTlsEnabled=true")
     );
     assert_eq!(said.code, Some(1));
+}
+
+#[test]
+fn a_door_that_says_nothing_is_not_called_a_hub() {
+    let rig = Rig::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let via = silent.local_addr().unwrap().to_string();
+    let said = rig.run(&["9998.fate.org", "--via", &via, "--timeout", "0.3"]);
+    let seen = format!("{via} takes connections, and no answer to the hello");
+    said.error(
+        "through the hub",
+        "hub.no_answer",
+        &seen,
+        "on the hub's machine",
+    );
+    let why = &said.finding("through the hub", "hub.no_answer")["why"];
+    assert!(why.as_str().unwrap().contains("no door of a hub"), "{why}");
+}
+
+#[test]
+fn one_is_one() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    let said = rig.doctor(&hub, &["9998"]);
+    let seen = |check| said.finding("on this machine", check)["seen"].to_string();
+    assert!(
+        seen("file").contains("sni.yaml: 1 entry\""),
+        "{}",
+        seen("file")
+    );
+    assert!(
+        seen("hub.running").contains(", 1 route, "),
+        "{}",
+        seen("hub.running")
+    );
 }
 
 #[test]
