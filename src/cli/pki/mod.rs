@@ -4,6 +4,7 @@ mod init;
 mod issue;
 mod list;
 pub(super) mod passphrase;
+mod question;
 pub(super) mod receipt;
 mod renew;
 mod revoke;

@@ -253,6 +253,36 @@ fn a_signal_at_the_question_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_stop_at_the_question_gives_the_terminal_back_and_the_question_is_put_again() {
+    if python().is_none() {
+        have("python3");
+        return;
+    }
+    let ca = Ca::none();
+    let keys = ["SIGTSTP", "correct horse\r", "SIGTSTP", "correct horse\r"];
+    let (code, shown, echo) = typed(&ca, &keys, &["init"]);
+    assert_eq!((code, echo), (0, true), "{shown}");
+    assert_eq!(shown.matches("Passphrase for the").count(), 2, "{shown}");
+    // The key: no part of what is typed; without a shell nobody would let it go on.
+    let keys = ["correct\x1a horse\r"];
+    let (code, shown, echo) = typed(&ca, &keys, &["issue", "hub", "a.org"]);
+    assert_eq!((code, echo), (0, true), "{shown}");
+}
+
+#[test]
+fn ctrl_z_stops_it_below_a_shell_that_goes_on_with_it() {
+    if python().is_none() {
+        have("python3");
+        return;
+    }
+    let ca = Ca::none();
+    let keys = ["SHELL", "corr\x1a", "ect horse\r", "correct horse\r"];
+    let (code, shown, echo) = typed(&ca, &keys, &["init"]);
+    assert_eq!((code, echo), (0, true), "{shown}");
+    assert!(shown.contains("stopped with echo"), "{shown}");
+}
+
+#[test]
 fn ctrl_c_leaves_nothing_and_the_terminal_as_it_was() {
     if python().is_none() {
         have("python3");
