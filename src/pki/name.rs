@@ -18,6 +18,10 @@ pub enum NameFault {
     /// each party pose as every other.
     #[error("a wildcard covers names of other parties: list the names one by one")]
     Wildcard,
+    /// TLS libraries take no such name (RFC 952, RFC 1123 section 2.1), and programs take it for an
+    /// option.
+    #[error("a label of it begins or ends with a hyphen, and TLS clients take no such name")]
+    Hyphen,
 }
 
 /// A name or an address in a subject alternative name (RFC 5280 section 4.2.1.6).
@@ -46,9 +50,13 @@ impl Name {
         if text.parse::<IpAddr>().is_ok() {
             return Err(fault(NameFault::Server(NameError::IpLiteral)));
         }
-        ServerName::parse(text.as_bytes())
-            .map(|name| Name::Dns(Box::new(name)))
-            .map_err(|error| fault(NameFault::Server(error)))
+        let name = ServerName::parse(text.as_bytes());
+        let name = name.map_err(|error| fault(NameFault::Server(error)))?;
+        let mut labels = name.as_str().split('.');
+        if labels.any(|label| label.starts_with('-') || label.ends_with('-')) {
+            return Err(fault(NameFault::Hyphen));
+        }
+        Ok(Name::Dns(Box::new(name)))
     }
 
     /// A host name or an address.
@@ -106,6 +114,10 @@ mod tests {
             assert_eq!(reason(address), NameFault::Server(NameError::IpLiteral));
             assert!(matches!(Name::parse(address), Ok(Name::Address(_))));
         }
+        for hyphen in ["-x.org", "x-.org", "a.-x.org", "x.org-"] {
+            assert_eq!(reason(hyphen), NameFault::Hyphen, "{hyphen}");
+        }
+        assert!(Name::dns("a-b.x--y.org").is_ok());
         assert!(matches!(
             reason("a..b"),
             NameFault::Server(NameError::Invalid(_))

@@ -40,6 +40,11 @@ fn names_and_routes_that_are_none() {
     ] {
         star.fails(&["add", name, "--route", "h:1"], 64, &[word]);
     }
+    star.fails(
+        &["add", "--route", "h:1", "--", "-x.org"],
+        64,
+        &["\"-x.org\" cannot be a certificate's name", "hyphen"],
+    );
     for (route, word) in [
         ("h", "say the port"),
         ("h:0", "say the port"),

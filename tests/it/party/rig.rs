@@ -40,8 +40,10 @@ impl Star {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
         command
             .arg("party")
-            .args(arguments)
+            .args(&arguments[..1])
             .args(["--routes", "sni.yaml", "--admin", "admin.sock"])
+            // Behind: there may be a `--` among them.
+            .args(&arguments[1..])
             .current_dir(self.ca.dir.path())
             .env_remove("SNIHUB_PKI_PASSPHRASE")
             .stdin(Stdio::null());
