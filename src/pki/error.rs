@@ -21,6 +21,22 @@ pub enum Fault {
     System,
 }
 
+/// Who holds a name, and what takes it back.
+#[derive(Debug, Error)]
+#[error(
+    "{owner} (layout {layout}, serial {serial}) holds a certificate that covers it until {until}. Revoke that one first (`snihub pki revoke {serial}`), or choose another name"
+)]
+pub struct Holder {
+    /// The first name of the certificate.
+    pub owner: String,
+    /// Its layout.
+    pub layout: &'static str,
+    /// Its serial number.
+    pub serial: String,
+    /// And its end.
+    pub until: String,
+}
+
 /// Why there is no certificate. Each text says what was seen, where, and what to do.
 #[derive(Debug, Error)]
 pub enum PkiError {
@@ -70,38 +86,22 @@ pub enum PkiError {
         fault: Fault,
     },
     /// The name is another's.
-    #[error(
-        "{name} is not given twice: {owner} (layout {layout}, serial {serial}) holds a certificate until {until} that covers it. Revoke that one first (`snihub pki revoke {serial}`), or choose another name"
-    )]
+    #[error("{name} is not given twice: {holder}")]
     Taken {
         /// What was asked for.
         name: String,
-        /// The first name of the certificate that covers it.
-        owner: String,
-        /// That one's layout.
-        layout: &'static str,
-        /// That one's serial number.
-        serial: String,
-        /// And its end.
-        until: String,
+        /// Whose it is.
+        holder: Box<Holder>,
     },
     /// What is below a party's name is the party's, and something there is another's.
-    #[error(
-        "{name} would have every name below it, and {below} is another's: {owner} (layout {layout}, serial {serial}) holds a certificate for it until {until}. Revoke that one first (`snihub pki revoke {serial}`), or choose another name"
-    )]
+    #[error("{name} would have every name below it, and {below} is another's: {holder}")]
     Above {
         /// What was asked for.
         name: String,
         /// The name below it.
         below: String,
-        /// The first name of the certificate that has it.
-        owner: String,
-        /// That one's layout.
-        layout: &'static str,
-        /// That one's serial number.
-        serial: String,
-        /// And its end.
-        until: String,
+        /// Whose that is.
+        holder: Box<Holder>,
     },
     /// The hub's own name in a party's certificate.
     #[error("{name} is the hub's name: whoever's certificate carries it could pose as the hub. {}", what_of_hub(name, *lends))]

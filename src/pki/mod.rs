@@ -25,7 +25,7 @@ mod show;
 
 pub use authority::{Authority, Issued, KeyKind, LONGEST};
 pub use bundle::{Bundle, BundleFile, Certified, Order, Wish};
-pub use error::{Fault, PkiError};
+pub use error::{Fault, Holder, PkiError};
 pub use folder::{
     AUTHORITY_DUE_DAYS, DUE_DAYS, Delivery, Entry, Fits, Folder, Issue, LIST_VALID, Listing,
     Locked, Outcome, Placed, Reason, Receipt, RevocationList, SUCCESSION, Standing, To, ambiguous,

@@ -1,6 +1,7 @@
 //! Who may have which name: no certificate covers what another party's covers.
 
 use super::super::bundle::Order;
+use super::super::error::Holder;
 use super::super::{Layout, Name, PkiError};
 use super::index::{Issue, State};
 
@@ -118,10 +119,7 @@ fn not_above(state: &State, order: &Order, hub: Option<&Name>) -> Result<(), Pki
             return Err(PkiError::Above {
                 name: primary,
                 below: theirs.clone(),
-                owner: issue.primary.clone(),
-                layout: issue.layout.spec().name,
-                serial: issue.id().to_string(),
-                until: issue.ends().to_string(),
+                holder: holder(issue),
             });
         }
     }
@@ -167,11 +165,17 @@ fn taken(issue: &Issue, order: &Order, name: &Name, waived: Waived<'_>) -> PkiEr
     }
     PkiError::Taken {
         name: name.to_string(),
+        holder: holder(issue),
+    }
+}
+
+fn holder(issue: &Issue) -> Box<Holder> {
+    Box::new(Holder {
         owner: issue.primary.clone(),
         layout: issue.layout.spec().name,
         serial: issue.id().to_string(),
         until: issue.ends().to_string(),
-    }
+    })
 }
 
 /// Substra's orchestrator takes `O=` for who one is: a request may not claim another's.
@@ -193,9 +197,6 @@ fn check_organization(issue: &Issue, order: &Order, waived: Waived<'_>) -> Resul
     }
     Err(PkiError::Taken {
         name: format!("O={}", organization.escape_debug()),
-        owner: issue.primary.clone(),
-        layout: spec.name,
-        serial: issue.id().to_string(),
-        until: issue.ends().to_string(),
+        holder: holder(issue),
     })
 }
