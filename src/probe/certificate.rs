@@ -81,7 +81,11 @@ pub(super) fn judge(
     if let Some(trust) = question.trust {
         // At a time when the certificate itself is good: its own time is judged above.
         let at = now.0.clamp(own.not_before.0, own.not_after.0);
-        let fault = signed(&parsed, others, trust, at);
+        // RFC 5280 section 4.2.1.9: the verifier takes none for a server's, whoever signed it.
+        let fault = match own.authority {
+            true => Some(Fault::OfAuthority),
+            false => signed(&parsed, others, trust, at),
+        };
         let own_issuer = own.issuer == own.subject;
         faults.extend(fault.map(|fault| match fault {
             Fault::UnknownIssuer | Fault::OfAuthority if own_issuer => Fault::SelfSigned,
@@ -116,10 +120,7 @@ fn signed(
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             Fault::NotForServers
         }
-        CertificateError::Other(error) => match error.0.to_string().as_str() {
-            "CaUsedAsEndEntity" => Fault::OfAuthority,
-            name => Fault::Other(in_words(name)),
-        },
+        CertificateError::Other(error) => Fault::Other(in_words(&error.0.to_string())),
         error => Fault::Other(in_words(&error.to_string())),
     })
 }
