@@ -147,88 +147,90 @@ fn renew(leg: &Leg<'_>, ends: Moment) -> String {
 }
 
 fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> Finding {
-    let name = &leg.party.name;
-    match fault {
-        Fault::Ended(end) => {
-            let days = now.days_after(*end);
-            let since = match days {
-                ..=1 => "since a day or less".to_owned(),
-                days => format!("since {days} days"),
-            };
-            Finding::error(
-                "certificate.ended",
-                format!("its certificate is over {since} ({end})"),
-            )
-            .why("whoever calls this party refuses it")
-            .fix(format!(
-                "{}; if it is not over, this machine's clock is wrong: it says {now}",
-                right(leg)
-            ))
-        }
-        Fault::NotYet(begin) => Finding::error(
-            "certificate.not_yet",
-            format!("its certificate begins only at {begin}, and here it is {now}"),
-        )
-        .why("a clock is wrong: here, or where the certificate was made. Callers refuse it till then")
-        .fix("compare `date -u` on both machines; `timedatectl set-ntp true` sets them right"),
-        Fault::OtherNames => other_names(leg, own),
-        Fault::UnknownIssuer => {
-            let issuer = own.map_or("?", |own| &own.issuer);
-            Finding::error(
-                "certificate.issuer",
-                format!("its certificate is signed by {issuer}, not by our authority"),
-            )
-            .why("brokers refuse it; perhaps a firewall between here and there opens TLS")
-            .fix(right(leg))
-        }
-        Fault::SelfSigned => Finding::error(
+    let refused = "brokers refuse it";
+    let (check, seen, why) = match fault {
+        Fault::Ended(end) => return ended(leg, *end, now),
+        Fault::NotYet(begin) => return not_yet(*begin, now),
+        Fault::OtherNames => return other_names(leg, own),
+        Fault::ChainEnded => return chain_ended(),
+        Fault::KeyNotProven(why) => return key_not_proven(leg, why),
+        // What a right certificate mends.
+        Fault::UnknownIssuer => (
             "certificate.issuer",
-            "its certificate is signed by itself, not by our authority",
-        )
-        .why("brokers refuse it: it was made on the spot, by the server or by `openssl req -x509`")
-        .fix(right(leg)),
-        Fault::OfAuthority => Finding::error(
+            format!(
+                "its certificate is signed by {}, not by our authority",
+                own.map_or("?", |own| &own.issuer)
+            ),
+            "brokers refuse it; perhaps a firewall between here and there opens TLS",
+        ),
+        Fault::SelfSigned => (
+            "certificate.issuer",
+            "its certificate is signed by itself, not by our authority".to_owned(),
+            "brokers refuse it: it was made on the spot, by the server or by `openssl req -x509`",
+        ),
+        Fault::OfAuthority => (
             "certificate.use",
-            "its certificate is an authority's (basicConstraints CA:TRUE), not a server's",
-        )
-        .why("brokers refuse it")
-        .fix(right(leg)),
-        Fault::OldVersion(version) => Finding::error(
+            "its certificate is an authority's (basicConstraints CA:TRUE), not a server's"
+                .to_owned(),
+            refused,
+        ),
+        Fault::OldVersion(version) => (
             "certificate.version",
             format!("its certificate is X.509 v{version}, which has no names in it"),
-        )
-        .why("`openssl x509 -req` and `openssl ca` make such ones where no extensions are asked for")
-        .fix(right(leg)),
-        Fault::NotForServers => Finding::error(
+            "`openssl x509 -req` and `openssl ca` make such ones where no extensions are asked for",
+        ),
+        Fault::NotForServers => (
             "certificate.use",
-            "its certificate is not for servers (extendedKeyUsage without serverAuth)",
-        )
+            "its certificate is not for servers (extendedKeyUsage without serverAuth)".to_owned(),
+            refused,
+        ),
+        Fault::Unreadable(why) | Fault::Other(why) => (
+            "certificate",
+            format!("its certificate is no good for {}: {why}", leg.party.name),
+            refused,
+        ),
+    };
+    Finding::error(check, seen).why(why).fix(right(leg))
+}
+
+fn ended(leg: &Leg<'_>, end: Moment, now: Moment) -> Finding {
+    let since = match now.days_after(end) {
+        ..=1 => "since a day or less".to_owned(),
+        days => format!("since {}", days_of(days)),
+    };
+    let seen = format!("its certificate is over {since} ({end})");
+    Finding::error("certificate.ended", seen)
+        .why("whoever calls this party refuses it")
+        .fix(format!(
+            "{}; if it is not over, this machine's clock is wrong: it says {now}",
+            right(leg)
+        ))
+}
+
+fn not_yet(begin: Moment, now: Moment) -> Finding {
+    let seen = format!("its certificate begins only at {begin}, and here it is {now}");
+    Finding::error("certificate.not_yet", seen)
+        .why("a clock is wrong: here, or where the certificate was made. Callers refuse it till then")
+        .fix("compare `date -u` on both machines; `timedatectl set-ntp true` sets them right")
+}
+
+fn chain_ended() -> Finding {
+    let seen = "a certificate above its own is over, or begins later";
+    Finding::error("certificate.chain", seen)
         .why("brokers refuse it")
-        .fix(right(leg)),
-        Fault::ChainEnded => Finding::error(
-            "certificate.chain",
-            "a certificate above its own is over, or begins later",
-        )
-        .why("brokers refuse it")
-        .fix("the authority in between has to be renewed, and all that it signed"),
-        Fault::KeyNotProven(why) => Finding::error(
-            "certificate.key",
-            format!("it does not prove that the certificate is its own: {why}"),
-        )
+        .fix("the authority in between has to be renewed, and all that it signed")
+}
+
+fn key_not_proven(leg: &Leg<'_>, why: &str) -> Finding {
+    let seen = format!("it does not prove that the certificate is its own: {why}");
+    Finding::error("certificate.key", seen)
         .why("brokers refuse it")
         .fix(match leg.layout {
             Layout::Pulsar => {
                 "tlsKeyFilePath and tlsCertificateFilePath of its broker.conf have to be a pair"
             }
             _ => "the key and the certificate of its settings have to be a pair",
-        }),
-        Fault::Unreadable(why) | Fault::Other(why) => Finding::error(
-            "certificate",
-            format!("its certificate is no good for {name}: {why}"),
-        )
-        .why("brokers refuse it")
-        .fix(right(leg)),
-    }
+        })
 }
 
 fn other_names(leg: &Leg<'_>, own: Option<&Certificate>) -> Finding {
