@@ -53,14 +53,22 @@ impl Receipt {
     }
 }
 
+/// What an operator said of an issue, to be written down with it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ByWord<'w> {
+    /// The hub's names that a party is given.
+    pub(super) hubs: &'w [Name],
+    /// As [`Issue::organization_said`].
+    pub(super) organization: bool,
+}
+
 impl Locked {
-    /// Writes the bundle down in the index and then where it is to go. `hubs` are the hub's names that
-    /// a party is given; `organization_said`: as [`Issue::organization_said`].
+    /// Writes the bundle down in the index and then where it is to go.
     pub(super) fn deliver(
         &mut self,
         order: &Order,
         bundle: &Bundle,
-        (hubs, organization_said): (&[Name], bool),
+        said: ByWord<'_>,
         delivery: &Delivery,
         writer: &mut dyn Write,
     ) -> Result<Receipt, PkiError> {
@@ -74,11 +82,11 @@ impl Locked {
             layout: order.layout(),
             primary: order.primary(),
             by_request: bundle.keyless(),
-            organization_said,
+            organization_said: said.organization,
             form: delivery.form.clone(),
             to,
             certificates: bundle.certificates.clone(),
-            hub_names: hubs.iter().map(ToString::to_string).collect(),
+            hub_names: said.hubs.iter().map(ToString::to_string).collect(),
         };
         let path = self.folder.place_of(&issue);
         let old = self.old(&issue, path.as_ref())?;

@@ -4,6 +4,7 @@ use super::super::bundle::{Order, Wish};
 use super::super::layout::Subject;
 use super::super::request::{self, Request};
 use super::super::{Authority, Layout, Name, PkiError, Serial};
+use super::deliver::ByWord;
 use super::index::{Event, Issue, State, append};
 use super::policy::{self, Waived};
 use super::{Delivery, Folder, INDEX, LOCK, Receipt};
@@ -98,8 +99,11 @@ impl Locked {
         };
         policy::check(&self.folder.state, order, waived)?;
         let bundle = order.make(authority, self.numbers())?;
-        let said = order.organization().is_some();
-        self.deliver(order, &bundle, (waived.hubs, said), delivery, writer)
+        let said = ByWord {
+            hubs: waived.hubs,
+            organization: order.organization().is_some(),
+        };
+        self.deliver(order, &bundle, said, delivery, writer)
     }
 
     /// Signs a request's key. `said` is whether the operator said the order's names, and its `O=`; else
@@ -125,7 +129,11 @@ impl Locked {
         policy::check(&self.folder.state, order, waived)?;
         let serial = self.numbers()()?;
         let bundle = order.sign(authority, request.key(), serial)?;
-        self.deliver(order, &bundle, (&[], organization), delivery, writer)
+        let said = ByWord {
+            organization,
+            ..ByWord::default()
+        };
+        self.deliver(order, &bundle, said, delivery, writer)
     }
 
     /// Makes a new certificate with the old one's names, organisation and layout: with a new key, or
@@ -163,8 +171,11 @@ impl Locked {
         } else {
             order.make(authority, self.numbers())?
         };
-        let said = old.organization_said;
-        self.deliver(&order, &bundle, (&hubs, said), delivery, writer)
+        let said = ByWord {
+            hubs: &hubs,
+            organization: old.organization_said,
+        };
+        self.deliver(&order, &bundle, said, delivery, writer)
     }
 
     /// The hub's names in a certificate that is not the hub's.
