@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Most names of a file.
 const MOST_NAMES: usize = 10_000;
@@ -216,17 +216,8 @@ async fn ask_both(
     args: &Args,
     name: &ServerName,
 ) -> Result<(Tried, Tried), String> {
-    let question = |target| Question {
-        target,
-        name,
-        trust: None,
-        identity: None,
-        alpn: &[],
-        pulsar: false,
-        thorough: false,
-        now: SystemTime::now(),
-        patience: Duration::from_secs(args.timeout),
-    };
+    let patience = Duration::from_secs(args.timeout);
+    let question = |target| Question::plain(target, name, patience);
     let (to_ats, to_hub) = (question(&args.ats), question(&args.hub));
     let (ats, hub) = tokio::join!(prober.ask(&to_ats), prober.ask(&to_hub));
     let tried = |answer: Answer, what: &str, target: &Target| match (answer.tcp, answer.tls) {

@@ -57,6 +57,24 @@ pub struct Question<'q> {
     pub patience: Duration,
 }
 
+impl<'q> Question<'q> {
+    /// A handshake with a name, as any client makes one: who signed is not judged, nothing is shown or
+    /// offered, and nothing is said inside.
+    pub fn plain(target: &'q Target, name: &'q ServerName, patience: Duration) -> Question<'q> {
+        Question {
+            target,
+            name,
+            trust: None,
+            identity: None,
+            alpn: &[],
+            pulsar: false,
+            thorough: false,
+            now: SystemTime::now(),
+            patience,
+        }
+    }
+}
+
 /// What came of it, as far as it went.
 #[derive(Debug)]
 pub struct Answer {

@@ -51,16 +51,10 @@ impl Prober {
         let Some(name) = visit.name else {
             return found(Ok(tcp), None);
         };
+        let patience = deadline.saturating_duration_since(Instant::now());
         let question = Question {
-            target: visit.target,
-            name,
-            trust: None,
-            identity: None,
-            alpn: &[],
-            pulsar: false,
-            thorough: false,
             now: visit.now,
-            patience: deadline.saturating_duration_since(Instant::now()),
+            ..Question::plain(visit.target, name, patience)
         };
         let tls = match shake_hands(socket, &question).await {
             Ok((stream, tls)) => {
