@@ -1,6 +1,6 @@
 //! `snihub pki issue`.
 
-use super::{Lifetime, Place, Stop, keys, layouts, passphrase, receipt};
+use super::{Making, Stop, keys, layouts, receipt};
 use crate::cli::exit::Exit;
 use crate::pki::{KeyKind, Layout, Name, Order, Wish};
 
@@ -34,24 +34,18 @@ pub(super) struct Args {
     #[arg(long, value_parser = keys())]
     key: Option<KeyKind>,
     #[command(flatten)]
-    lifetime: Lifetime,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    passphrase: passphrase::Source,
-    #[command(flatten)]
-    delivery: receipt::Destination,
+    making: Making,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
-    let folder = args.place.open()?;
+    let folder = args.making.place.open()?;
     let hub = args.cpp_clients.as_deref().map(Name::dns).transpose()?;
     if hub.is_some() && args.layout != Layout::Pulsar {
         let text = "--cpp-clients is for the layout pulsar alone".to_owned();
         return Err(Stop::Said(Exit::Usage, text));
     }
     let mut names = args.names;
-    let mut notes = Vec::from_iter(args.lifetime.note(&folder)?);
+    let mut notes = Vec::from_iter(args.making.lifetime.note(&folder)?);
     if let Some(hub) = &hub {
         // After the party's own.
         names.push(hub.to_string());
@@ -66,9 +60,9 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         organization: args.org.as_deref(),
         key: args.key,
     };
-    let order = Order::new(args.layout, &wish, args.lifetime.span())?;
-    let delivery = args.delivery.delivery(None)?;
-    let authority = args.passphrase.unlock(&folder)?;
+    let order = Order::new(args.layout, &wish, args.making.lifetime.span())?;
+    let delivery = args.making.delivery.delivery(None)?;
+    let authority = args.making.passphrase.unlock(&folder)?;
     let mut locked = folder.lock()?;
     locked.complete_list(&authority)?;
     let receipt = locked.issue(

@@ -154,6 +154,19 @@ impl Lifetime {
     }
 }
 
+/// What all that makes a certificate is told alike.
+#[derive(Debug, ClapArgs)]
+struct Making {
+    #[command(flatten)]
+    lifetime: Lifetime,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    passphrase: passphrase::Source,
+    #[command(flatten)]
+    delivery: receipt::Destination,
+}
+
 /// 1 day to 10 years.
 fn days() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=3652)

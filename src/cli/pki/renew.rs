@@ -1,6 +1,6 @@
 //! `snihub pki renew`.
 
-use super::{Lifetime, Place, Stop, layouts, passphrase, receipt};
+use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
 use crate::pki::Layout;
 
@@ -15,25 +15,20 @@ pub(super) struct Args {
     #[arg(long, value_parser = layouts())]
     layout: Option<Layout>,
     #[command(flatten)]
-    lifetime: Lifetime,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    passphrase: passphrase::Source,
-    #[command(flatten)]
-    delivery: receipt::Destination,
+    making: Making,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
-    let folder = args.place.open()?;
+    let folder = args.making.place.open()?;
     let old = folder.find(&args.name, args.layout)?;
     let delivery = args
+        .making
         .delivery
         .delivery(Some((old.form.clone(), old.to.clone())))?;
-    let authority = args.passphrase.unlock(&folder)?;
+    let authority = args.making.passphrase.unlock(&folder)?;
     let mut locked = folder.lock()?;
     locked.complete_list(&authority)?;
-    let span = args.lifetime.span();
+    let span = args.making.lifetime.span();
     let receipt = locked.renew(&authority, old, span, &delivery, &mut std::io::stdout())?;
     let before = format!(
         "the one before is valid until {}; when nobody uses it any more: snihub pki revoke {} --reason \
@@ -41,6 +36,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         old.ends(),
         old.id()
     );
-    let notes = args.lifetime.note(&folder)?.into_iter().chain([before]);
+    let notes = args
+        .making
+        .lifetime
+        .note(&folder)?
+        .into_iter()
+        .chain([before]);
     Ok(receipt::tell(&receipt, &notes.collect::<Vec<_>>()))
 }

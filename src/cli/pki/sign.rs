@@ -1,6 +1,6 @@
 //! `snihub pki sign`.
 
-use super::{Lifetime, Place, Stop, layouts, passphrase, receipt};
+use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
 use crate::pki::{Layout, MOST_REQUEST_BYTES, Order, Request, Wish};
 use crate::terminal::escaped;
@@ -37,17 +37,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXT")]
     org: Option<String>,
     #[command(flatten)]
-    lifetime: Lifetime,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    passphrase: passphrase::Source,
-    #[command(flatten)]
-    delivery: receipt::Destination,
+    making: Making,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
-    let folder = args.place.open()?;
+    let folder = args.making.place.open()?;
     let request = read(&args.request)?;
     let domain = args.domain.as_deref().or(folder.domain());
     let said = !args.names.is_empty();
@@ -62,11 +56,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         organization: organization.as_deref(),
         key: None,
     };
-    let order = Order::new(args.layout, &wish, args.lifetime.span())?;
-    let delivery = args.delivery.delivery(None)?;
+    let order = Order::new(args.layout, &wish, args.making.lifetime.span())?;
+    let delivery = args.making.delivery.delivery(None)?;
     let mut notes = notes(&request, &order, organization.as_deref());
-    notes.extend(args.lifetime.note(&folder)?);
-    let authority = args.passphrase.unlock(&folder)?;
+    notes.extend(args.making.lifetime.note(&folder)?);
+    let authority = args.making.passphrase.unlock(&folder)?;
     let mut locked = folder.lock()?;
     locked.complete_list(&authority)?;
     let said = (said, args.org.is_some());
