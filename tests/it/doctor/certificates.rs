@@ -71,16 +71,9 @@ fn one_that_is_good_for_several_parties() {
 
 #[test]
 fn one_that_ends_with_its_authority_is_not_renewed() {
-    let ca = Ca::none();
-    ca.ok(&[
-        "init",
-        "--plain-key",
-        "--domain",
-        "fate.org",
-        "--days",
-        "20",
-    ]);
-    let rig = Rig { ca };
+    let rig = Rig {
+        ca: Ca::lasting("20"),
+    };
     let said = examined(&rig, &rig.identity(&["9998.fate.org"]));
     let finding = said.finding("directly", "certificate.due");
     let fix = finding["fix"].as_str().unwrap();

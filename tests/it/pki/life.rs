@@ -60,15 +60,7 @@ fn no_certificate_outlives_its_authority() {
 
 #[test]
 fn an_authority_near_its_end_is_judged_first() {
-    let ca = Ca::none();
-    ca.ok(&[
-        "init",
-        "--plain-key",
-        "--domain",
-        "fate.org",
-        "--days",
-        "20",
-    ]);
+    let ca = Ca::lasting("20");
     // Cut, and nobody is told to do in vain what does not help.
     let said = ca.ok(&["issue", "pulsar", "9998"]);
     let words = said.split_whitespace().collect::<Vec<_>>().join(" ");

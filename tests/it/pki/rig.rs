@@ -33,6 +33,14 @@ impl Ca {
         ca
     }
 
+    /// The same, over in so many days.
+    pub(crate) fn lasting(days: &str) -> Ca {
+        let ca = Ca::none();
+        let domain = ["--domain", "fate.org", "--days", days];
+        ca.ok(&[&["init", "--plain-key"], &domain[..]].concat());
+        ca
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
         command
