@@ -51,7 +51,8 @@ pub(super) fn not_ready(control: &Control) -> Option<&'static str> {
 
 /// The counters; `links`: who talks to whom, too.
 pub(super) fn metrics(control: &Control, links: bool) -> Answer {
-    let page = metrics::exposition(&control.counters(), vitals(control), links);
+    let vitals = vitals(control);
+    let page = control.counted(|counters| metrics::exposition(counters, vitals, links));
     text(StatusCode::OK, metrics::CONTENT_TYPE, page)
 }
 

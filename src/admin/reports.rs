@@ -8,7 +8,6 @@ use crate::route::ConnectPorts;
 use crate::server::{Control, Predecessor};
 use crate::telemetry::metrics::{LinkSum, sums};
 use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level, unix_ms};
-use crate::tunnel::SpliceMode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -21,13 +20,7 @@ use std::time::{Duration, SystemTime};
 pub(super) fn status(control: &Control) -> Value {
     let (snapshot, totals) = (control.snapshot(), control.totals());
     let reloaded = control.reloads().get();
-    let copying = control
-        .counters()
-        .iter()
-        .find_map(|one| match one.tunnels.splice_mode() {
-            Some(SpliceMode::Copy(why)) => Some(why),
-            _ => None,
-        });
+    let copying = control.copying();
     let uptime = control.started().elapsed().unwrap_or_default();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -161,7 +154,7 @@ impl Routes {
     /// As they are now.
     pub(super) fn of(control: &Control) -> Routes {
         let mut by_route: HashMap<Arc<str>, LinkSum> = HashMap::new();
-        let pairs = sums(&control.counters());
+        let pairs = control.counted(sums);
         for (pair, sum) in &pairs {
             by_route
                 .entry(Arc::clone(&pair.route))

@@ -5,12 +5,12 @@ use crate::health::{Board, Known};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
 use crate::takeover;
-use crate::telemetry::{Counters, Declined, Image, Reloads, SessionId, Totals, Tunnel};
+use crate::telemetry::{Counters, Reloads, SessionId, Tunnel};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -53,6 +53,8 @@ pub struct Control {
     pub(super) predecessors: Arc<Predecessors>,
     pub(super) health: Arc<Board>,
     pub(super) started: SystemTime,
+    /// What a successor has begun with.
+    pub(super) bequeathed: Arc<RwLock<Option<Vec<Arc<Counters>>>>>,
     /// Held while tunnels are listed.
     pub(super) listing: Arc<Mutex<()>>,
 }
@@ -61,33 +63,6 @@ impl Control {
     /// The generation in force.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
-    }
-
-    /// Each worker's counters, and those of the processes before this one.
-    pub fn counters(&self) -> Vec<Arc<Counters>> {
-        let family = self.predecessors.family();
-        let own = self.counters.iter();
-        own.chain(family.counters()).map(Arc::clone).collect()
-    }
-
-    /// What this process has counted, and those before it that are gone.
-    pub fn image(&self) -> Image {
-        let mut own = self.counters.clone();
-        own.push(self.predecessors.family().past);
-        Image::of(&own).with_lost_lines()
-    }
-
-    /// The latest clients that got no tunnel, oldest first.
-    pub fn declined(&self) -> Vec<Declined> {
-        let counters = self.counters();
-        let mut all: Vec<_> = counters.iter().flat_map(|one| one.recent.all()).collect();
-        all.sort_by_key(|declined| declined.at);
-        all
-    }
-
-    /// The sum of all counters.
-    pub fn totals(&self) -> Totals {
-        Totals::of(self.counters().iter().map(AsRef::as_ref))
     }
 
     /// Has the counts of the processes before this one up to date, if they answer at once.

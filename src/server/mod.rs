@@ -4,6 +4,7 @@
 //! hears the signals. Workers only move bytes.
 
 mod control;
+mod counted;
 mod listeners;
 mod predecessors;
 
@@ -31,7 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -101,6 +102,7 @@ pub struct Hub {
     reloads: Arc<Reloads>,
     reload: mpsc::Sender<Asked>,
     started: SystemTime,
+    bequeathed: Arc<RwLock<Option<Vec<Arc<Counters>>>>>,
     listing: Arc<Mutex<()>>,
     upgrades: mpsc::Sender<takeover::Asked>,
     predecessors: Arc<Predecessors>,
@@ -161,6 +163,7 @@ impl Hub {
             reloads: Arc::default(),
             reload,
             started: SystemTime::now(),
+            bequeathed: Arc::default(),
             listing: Arc::default(),
             upgrades,
             predecessors: Predecessors::none(Arc::clone(&shared.pairs)),
@@ -307,6 +310,7 @@ impl Hub {
             reloads: Arc::clone(&self.reloads),
             reload: self.reload.clone(),
             started: self.started,
+            bequeathed: Arc::clone(&self.bequeathed),
             listing: Arc::clone(&self.listing),
             upgrades: self.upgrades.clone(),
             predecessors: Arc::clone(&self.predecessors),

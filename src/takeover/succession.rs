@@ -468,7 +468,7 @@ fn legacy(hub: &Hub, links: &[(Arc<Predecessor>, PacketSocket)], until: SystemTi
         image: Image::of(std::slice::from_ref(&one.counters)),
     };
     Message::Legacy(Box::new(Legacy {
-        image: control.image(),
+        image: control.bequeath(),
         reloads: hub.reloads().get().results.to_vec(),
         declined: control.declined(),
         until_unix_ms: unix_ms(until),

@@ -1,7 +1,7 @@
 //! Counters of one worker: written by its thread alone, read by anyone.
 
 use super::links::{Link, Pair};
-use super::log::LOGS;
+use super::log::{LOGS, lost_lines};
 use super::metrics::LinkSum;
 use super::recent::Recent;
 use crate::meter::{Counter, Histogram};
@@ -34,8 +34,7 @@ pub struct Counters {
     pub aborted: Counter,
     /// Times that accepting paused, or dropped a connection, for want of descriptors or memory.
     pub accept_pauses: Counter,
-    /// Of a process before this one: lines that it has not written, by [`LOGS`]. Those of this one are
-    /// counted by their queues ([`super::lost_lines`]).
+    /// Lines that were not written, by [`LOGS`]; of no worker, see [`Counters::of_lost_lines`].
     pub lost_lines: [Counter; LOGS.len()],
     /// From accept to the whole hello.
     pub hello: Histogram,
@@ -53,6 +52,15 @@ pub struct Counters {
 pub const RELAYS: [&str; 2] = ["copy", "splice"];
 
 impl Counters {
+    /// Of the lines that this process has not written so far, which their queues count.
+    pub fn of_lost_lines() -> Arc<Counters> {
+        let counters = Counters::default();
+        for (counter, lines) in counters.lost_lines.iter().zip(lost_lines()) {
+            counter.set(lines);
+        }
+        Arc::new(counters)
+    }
+
     /// Counts by party and route so far.
     pub fn links(&self) -> Vec<Arc<Link>> {
         self.links

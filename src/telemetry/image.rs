@@ -5,7 +5,7 @@
 
 use super::counters::{Counters, RELAYS};
 use super::links::{Pair, Pairs};
-use super::log::{LOGS, lost_lines};
+use super::log::LOGS;
 use super::metrics::{LinkSum, sums};
 use crate::meter::{Counter, Distribution, Histogram};
 use crate::net::DialError;
@@ -55,14 +55,6 @@ impl Image {
                 .insert(name.into(), (sum.counts.to_vec(), sum.sum_us));
         }
         image
-    }
-
-    /// With the lines that this process has not written.
-    pub fn with_lost_lines(mut self) -> Image {
-        for (log, lines) in LOGS.into_iter().zip(lost_lines()) {
-            *self.counts.entry(lost(log)).or_default() += lines;
-        }
-        self
     }
 
     /// Puts the counts into `counters`, which nobody else writes. `pairs`: which links are counted

@@ -15,7 +15,7 @@ pub use counters::{Counters, RELAYS, Totals};
 pub use image::Image;
 pub use links::{Ledger, Link, OTHER, Pair, Pairs};
 pub use log::{
-    LOGS, LogFormat, LogGuard, init_log, log_level, lost_lines, reopen_at_sigusr1, set_log_format,
+    LOGS, LogFormat, LogGuard, init_log, log_level, reopen_at_sigusr1, set_log_format,
     set_log_level,
 };
 pub use recent::{Declined, KEPT, Recent};

@@ -138,7 +138,7 @@ fn number(level: LevelFilter) -> u8 {
 
 /// Lines that this process has not written, by [`LOGS`]: their queue was full, or the file could not be
 /// written.
-pub fn lost_lines() -> [u64; LOGS.len()] {
+pub(super) fn lost_lines() -> [u64; LOGS.len()] {
     let all = LOST.get().map_or(&[][..], Vec::as_slice);
     LOGS.map(|log| {
         let of_log = all.iter().filter(|lost| lost.log == log);

@@ -9,7 +9,7 @@ pub use links::{FRESH, LinkSum, State, sums};
 pub use upstreams::{Upstream, Upstreams};
 
 use super::counters::{Counters, RELAYS, Totals};
-use super::log::{LOGS, lost_lines};
+use super::log::LOGS;
 use super::process;
 use super::reloads::{LastReload, ReloadResult, Reloaded};
 use crate::meter::{Counter, Distribution, Histogram};
@@ -78,13 +78,10 @@ pub fn exposition(counters: &[Arc<Counters>], vitals: Vitals, links: bool) -> St
     for (name, help, grows, value) in process::figures() {
         families.add(name, help, grows, value);
     }
-    let before = page.by("log", LOGS, |c, n| &c.lost_lines[n]);
-    let lost = before.into_iter().zip(lost_lines());
-    let lost = lost.map(|((labels, before), own)| (labels, before + own));
     families.counter(
         "snihub_log_lines_lost_total",
         "Lines that were not written: their queue was full, or the file of access_log was",
-        lost,
+        page.by("log", LOGS, |c, n| &c.lost_lines[n]),
     );
     families.0
 }

@@ -23,6 +23,18 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
+    /// What came over the wire.
+    pub(crate) fn of(text: &str) -> Answer {
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{text:?}"));
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
     /// The samples of a page of metrics, by name and labels as written.
     pub(crate) fn samples(&self) -> BTreeMap<String, f64> {
         let lines = self.body.lines().filter(|line| !line.starts_with('#'));
@@ -40,15 +52,7 @@ fn exchange(mut stream: impl Read + Write, method: &str, path: &str, headers: &s
     drop(stream.write_all(request.as_bytes()));
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let text = String::from_utf8(answer).unwrap();
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("{text:?}"));
-    Answer {
-        status: head[9..12].parse().unwrap(),
-        head: head.to_lowercase(),
-        body: body.to_owned(),
-    }
+    Answer::of(&String::from_utf8(answer).unwrap())
 }
 
 /// By the unix socket.

@@ -1,5 +1,6 @@
 //! Upgrades: another process becomes the hub, and nobody is refused or cut.
 
+mod counts;
 mod failures;
 mod load;
 mod orders;
