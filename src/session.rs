@@ -223,6 +223,7 @@ async fn establish(
         place,
         route,
         target,
+        at: Instant::now(),
     };
     // A reload during the dial may have taken the route away.
     if worker.snapshot().generation != generation && !worker.still_routed(&why) {

@@ -65,9 +65,12 @@ impl Control {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Has the counts of the processes before this one up to date, if they answer at once.
-    pub async fn refresh(&self) {
-        self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
+    /// Has the counts of the processes before this one up to date, if they answer at once; whether all
+    /// do.
+    pub async fn refresh(&self) -> bool {
+        let living = self.predecessors.family().living.len();
+        let answers = self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
+        answers.len() >= living
     }
 
     /// The processes before this one.
@@ -156,30 +159,44 @@ impl Control {
     }
 
     /// Ends, over some seconds, the tunnels of the processes before this one that the generation in
-    /// force would not open today. What the tunnels of this process come to, its workers know.
+    /// force would not open today: all, or those that are opened from now on. What the tunnels of this
+    /// process come to, its workers know.
     ///
     /// Those processes decide by the files that they have read: a client who is in the middle of its
     /// hello there may get a tunnel that is none of today. So they are looked through until no such
     /// client is left; it has hello_timeout and dial_timeout_total at most.
-    pub async fn retire_abroad(&self) {
-        let undecided_until = {
+    pub async fn retire_abroad(&self, all: bool) {
+        let began = Instant::now();
+        let undecided_within = {
             let settings = &self.snapshot().settings;
-            Instant::now() + settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
+            settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
         };
+        let mut look = all;
         loop {
-            self.refresh().await;
-            let undecided = self.predecessors.undecided();
-            self.retire_once().await;
-            if !undecided || Instant::now() > undecided_until {
+            let undecided = !self.refresh().await || self.predecessors.undecided();
+            look |= undecided;
+            if look {
+                self.retire_once((!all).then_some(began)).await;
+            }
+            if !undecided || began.elapsed() > undecided_within {
                 break;
             }
             sleep(LOOK_EVERY).await;
         }
     }
 
-    async fn retire_once(&self) {
+    /// `since`: of those that were opened later.
+    async fn retire_once(&self, since: Option<Instant>) {
+        // How long one has stood is told after this: none seems to be younger than it is.
+        let younger_than = since.map(|since| since.elapsed().as_millis() as u64);
         let standing = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
-        let all = standing.into_iter().flatten().collect();
+        let all = standing
+            .into_iter()
+            .flatten()
+            .filter(|one| match younger_than {
+                Some(most) => one.stood_ms.is_some_and(|stood| stood < most),
+                None => true,
+            });
         let gone = Arc::new(no_longer_routed(all, &self.snapshot()));
         if !gone.is_empty() {
             let these = Group::These(gone);

@@ -235,14 +235,15 @@ impl Hub {
     }
 
     /// Puts a new generation into force; with `retire` tunnels that it no longer allows are closed.
+    /// Without, those that the processes before this one open yet.
     pub fn publish(&self, snapshot: &Arc<Snapshot>, retire: bool) {
         let most = snapshot.settings.metrics.max_routes;
         self.shared.pairs.set_most_routes(most);
         self.order(|| Command::Publish(Arc::clone(snapshot), retire));
         self.snapshot.send_replace(Arc::clone(snapshot));
-        if retire && !self.predecessors.family().living.is_empty() {
+        if !self.predecessors.family().living.is_empty() {
             let control = self.control();
-            tokio::spawn(async move { control.retire_abroad().await });
+            tokio::spawn(async move { control.retire_abroad(retire).await });
         }
     }
 

@@ -159,12 +159,15 @@ impl Predecessors {
     }
 }
 
-/// Those that `snapshot` would not open today, or not to the same place.
-pub(super) fn no_longer_routed(all: Vec<Standing>, snapshot: &Snapshot) -> HashSet<SessionId> {
+/// Those of `all` that `snapshot` would not open today, or not to the same place.
+pub(super) fn no_longer_routed(
+    all: impl Iterator<Item = Standing>,
+    snapshot: &Snapshot,
+) -> HashSet<SessionId> {
     let stays = |one: &Standing| match one.place.decide(&snapshot.routes) {
         Ok(now) => now.route.id == one.route && now.target.to_string() == one.target,
         Err(_) => false,
     };
-    let gone = all.into_iter().filter(|one| !stays(one));
+    let gone = all.filter(|one| !stays(one));
     gone.map(|one| one.id).collect()
 }

@@ -204,10 +204,9 @@ impl Predecessor {
             }
         }
         let control = hub.control();
-        if control.snapshot().settings.on_route_removed == OnRouteRemoved::Close {
-            // Our files may be newer than those that it decided by.
-            tokio::spawn(async move { control.retire_abroad().await });
-        }
+        let retire = control.snapshot().settings.on_route_removed == OnRouteRemoved::Close;
+        // Our files may be newer than those that it decides by.
+        tokio::spawn(async move { control.retire_abroad(retire).await });
         info!("this process is the hub");
         Ok(links)
     }

@@ -47,6 +47,9 @@ pub struct Standing {
     pub route: Arc<str>,
     /// Where it led, as sni.yaml says.
     pub target: String,
+    /// For so many milliseconds it has stood.
+    #[serde(default)]
+    pub stood_ms: Option<u64>,
 }
 
 /// Some tunnels.
@@ -115,6 +118,7 @@ impl Worker {
                 place: why.place.clone(),
                 route: Arc::clone(&why.route.id),
                 target: why.target.to_string(),
+                stood_ms: Some(why.at.elapsed().as_millis() as u64),
             })
         });
         described.collect()

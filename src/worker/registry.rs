@@ -36,6 +36,8 @@ pub struct Decided {
     pub route: Arc<Route>,
     /// Where it led.
     pub target: Target,
+    /// When.
+    pub at: Instant,
 }
 
 /// A tunnel as its worker knows it.

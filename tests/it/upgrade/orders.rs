@@ -89,16 +89,23 @@ fn a_route_that_is_removed_is_gone_in_every_process() {
 /// The process before this one does not read the files again: what it lets in yet is ended.
 #[test]
 fn who_was_in_the_middle_of_its_hello_is_not_let_in_by_a_removed_route() {
+    for on_route_removed in ["close", "keep"] {
+        middle_of_its_hello(on_route_removed);
+    }
+}
+
+fn middle_of_its_hello(on_route_removed: &str) {
     let party = Party::start(b'a');
-    let settings = "on_route_removed: close\nhello_timeout: 60s";
-    let hub = start(&NAMES, party, settings);
+    let settings = format!("on_route_removed: {on_route_removed}\nhello_timeout: 60s");
+    let hub = start(&NAMES, party, &settings);
+    let mut before = Link::open(hub.addr(), "b.example", party).unwrap();
     let hello = Hello::named("b.example").wire();
     let mut late = TcpStream::connect(hub.addr()).unwrap();
     late.set_read_timeout(Some(crate::support::hub::PATIENCE))
         .unwrap();
     late.write_all(&hello[..50]).unwrap();
     wait_for("it is in", || match status(&hub)["accepted"].as_u64() {
-        Some(1) => Ok(()),
+        Some(2) => Ok(()),
         other => Err(format!("{other:?}")),
     });
     upgrade(&hub);
@@ -109,7 +116,13 @@ fn who_was_in_the_middle_of_its_hello_is_not_let_in_by_a_removed_route() {
     let mut got = Vec::new();
     let end = late.read_to_end(&mut got).unwrap_err();
     assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
-    ended(&hub, "route_removed", 1);
+    if on_route_removed == "keep" {
+        before.exchange(1000).unwrap();
+        ended(&hub, "route_removed", 1);
+    } else {
+        before.was_reset();
+        ended(&hub, "route_removed", 2);
+    }
 }
 
 /// Three processes, each the successor of the one before.
