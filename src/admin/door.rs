@@ -25,8 +25,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-/// Connections of an admin door at once. When one more comes, the oldest goes: it has had its time,
-/// and who connects and says nothing keeps nobody out. An answer that its client does not read is
+/// Connections of an admin door at once. When one more comes, the oldest goes whose request is not
+/// being carried out: it has had its time, and who connects and says nothing keeps nobody out, nor does
+/// who does not read its answer. Who waits for an upgrade stays. An answer that its client does not read is
 /// kept in memory meanwhile, some 20 MB with 40,000 tunnels.
 const ADMIN_GUESTS: usize = 16;
 /// The same of the ops door, whose answers are short.
@@ -125,7 +126,9 @@ pub(super) async fn serve_unix(
                 let own = geteuid().as_raw();
                 let trusted = peer.is_ok_and(|uid| uid == 0 || uid == own);
                 let entrance = Entrance::Unix { trusted };
-                guests.admit(inside.spawn(serve(stream, entrance, Arc::clone(&control))));
+                let busy = Arc::<AtomicBool>::default();
+                let served = serve(stream, entrance, Arc::clone(&control), Arc::clone(&busy));
+                guests.admit(inside.spawn(served), busy);
             }
             Err(error) => trouble.pause(&error).await,
         }
@@ -148,8 +151,9 @@ pub(super) async fn serve_tcp(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let served = serve(stream, entrance.clone(), Arc::clone(&control));
-                guests.admit(inside.spawn(served));
+                let (entrance, busy) = (entrance.clone(), Arc::<AtomicBool>::default());
+                let served = serve(stream, entrance, Arc::clone(&control), Arc::clone(&busy));
+                guests.admit(inside.spawn(served), busy);
             }
             Err(error) => trouble.pause(&error).await,
         }
@@ -175,7 +179,13 @@ impl Trouble {
 /// The connections of one door, oldest first.
 struct Guests {
     most: usize,
-    inside: VecDeque<AbortHandle>,
+    inside: VecDeque<Guest>,
+}
+
+struct Guest {
+    task: AbortHandle,
+    /// Its request is being carried out.
+    busy: Arc<AtomicBool>,
 }
 
 impl Guests {
@@ -186,14 +196,18 @@ impl Guests {
         }
     }
 
-    fn admit(&mut self, guest: JoinHandle<()>) {
-        self.inside.retain(|guest| !guest.is_finished());
-        if self.inside.len() == self.most
-            && let Some(oldest) = self.inside.pop_front()
-        {
-            oldest.abort();
+    fn admit(&mut self, guest: JoinHandle<()>, busy: Arc<AtomicBool>) {
+        self.inside.retain(|guest| !guest.task.is_finished());
+        let task = guest.abort_handle();
+        self.inside.push_back(Guest { task, busy });
+        if self.inside.len() > self.most {
+            // All may be busy but the one that has come: then that one goes.
+            let idle = |guest: &Guest| !guest.busy.load(Relaxed);
+            let leaving = self.inside.iter().position(idle).unwrap_or(0);
+            if let Some(guest) = self.inside.remove(leaving) {
+                guest.task.abort();
+            }
         }
-        self.inside.push_back(guest.abort_handle());
     }
 }
 
@@ -202,10 +216,17 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     entrance: Entrance,
     control: Arc<Control>,
+    busy: Arc<AtomicBool>,
 ) {
     let service = service_fn(|request| {
         let (entrance, control) = (entrance.clone(), Arc::clone(&control));
-        async move { Ok::<_, Infallible>(api::answer(&request, &entrance, &control).await) }
+        let busy = Arc::clone(&busy);
+        async move {
+            busy.store(true, Relaxed);
+            let answer = api::answer(&request, &entrance, &control).await;
+            busy.store(false, Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

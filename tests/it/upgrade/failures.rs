@@ -2,10 +2,12 @@
 
 use super::{Said, ask, json, pid, run, runs, samples, start, status, tunnels, upgrade};
 use crate::admin::http::{tcp, wait_for};
-use crate::support::hub::{Hub, Options};
+use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::{Link, Party};
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -202,6 +204,37 @@ fn what_is_started_is_what_stands_where_this_one_was_started_from() {
     let words = String::from_utf8(said.stdout).unwrap();
     assert!(words.contains("  the new one\n"), "{words}");
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// The door has room for some: whoever says nothing makes room, and not who waits for the verdict.
+#[test]
+fn who_waits_for_an_upgrade_is_not_put_out_of_the_door() {
+    let before = Before::start();
+    let hub = &before.hub;
+    let go = hub.folder().join("go");
+    let wait = format!(
+        "until [ -e {} ]; do sleep 0.1; done\nexec {} \"$@\"",
+        go.display(),
+        env!("CARGO_BIN_EXE_snihub")
+    );
+    let wait = script(hub, "wait", &wait);
+    std::thread::scope(|scope| {
+        let upgrading = scope.spawn(|| with(hub, &wait, "30"));
+        hub.wait_line("it is under way", |line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("upgrade: starts"))
+        });
+        let connect = || UnixStream::connect(super::socket(hub)).unwrap();
+        let mut first = connect();
+        let _others: Vec<_> = (0..40).map(|_| connect()).collect();
+        // Somebody has been put out.
+        first.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+        fs::write(&go, "").unwrap();
+        let said = upgrading.join().unwrap();
+        assert_eq!(said.code, Some(0), "{said:?}");
+    });
 }
 
 #[test]
