@@ -338,7 +338,7 @@ fn set_log_level(mut query: Query) -> Result<Answer, String> {
     match level.parse::<LevelFilter>() {
         Ok(filter) if known => {
             info!(level, "the log's level is changed by an operator");
-            telemetry::set_log_level(filter);
+            telemetry::choose_log_level(filter);
             Ok(log_level())
         }
         _ => Err("level is not one of error, warn, info, debug".into()),

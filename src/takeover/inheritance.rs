@@ -6,7 +6,7 @@ use super::{LEGACY_WITHIN, READY_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{PacketSocket, Passed, PassedDoor};
 use crate::server::{self, Hub, Inherited, Predecessors};
-use crate::telemetry::Image;
+use crate::telemetry::{self, Image};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Question};
 use std::io::{self, ErrorKind};
@@ -188,6 +188,9 @@ impl Predecessor {
         if !connected {
             warn!("the process before this one has ended in the middle of handing over");
             return Ok(links);
+        }
+        if let Some(level) = legacy.log_level.and_then(|level| level.parse().ok()) {
+            telemetry::choose_log_level(level);
         }
         hub.reloads().inherit(&legacy.reloads);
         hub.predecessors().remember(legacy.declined);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::net::{PacketListener, PacketSocket};
 use crate::server::{Hub, Predecessor};
-use crate::telemetry::{Image, unix_ms};
+use crate::telemetry::{self, Image, unix_ms};
 use rustix::process::geteuid;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
 
 /// Why there is none.
@@ -420,7 +421,12 @@ impl Candidate {
             step_down(new, self.adopted).await;
         }
         let tunnels = hub.totals().open();
-        let legacy = legacy(hub, &links, until);
+        // Whoever was started by hand has a command line of its own.
+        let log_level = self
+            .words
+            .as_ref()
+            .and_then(|_| telemetry::chosen_log_level());
+        let legacy = legacy(hub, &links, until, log_level);
         let with: Vec<_> = links.iter().map(|(_, socket)| socket.as_fd()).collect();
         let saying = timeout(LEGACY_WITHIN, self.wire.say(&legacy, &with)).await;
         let handed = saying.unwrap_or_else(|late| Err(late.into()));
@@ -460,7 +466,12 @@ impl Candidate {
     }
 }
 
-fn legacy(hub: &Hub, links: &[(Arc<Predecessor>, PacketSocket)], until: SystemTime) -> Message {
+fn legacy(
+    hub: &Hub,
+    links: &[(Arc<Predecessor>, PacketSocket)],
+    until: SystemTime,
+    log_level: Option<LevelFilter>,
+) -> Message {
     let control = hub.control();
     let forefather = |(one, _): &(Arc<Predecessor>, PacketSocket)| Forefather {
         pid: one.pid,
@@ -472,6 +483,7 @@ fn legacy(hub: &Hub, links: &[(Arc<Predecessor>, PacketSocket)], until: SystemTi
         reloads: hub.reloads().get().results.to_vec(),
         declined: control.declined(),
         until_unix_ms: unix_ms(until),
+        log_level: log_level.map(|level| level.to_string()),
         predecessors: links.iter().map(forefather).collect(),
     }))
 }

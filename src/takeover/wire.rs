@@ -100,6 +100,8 @@ pub(super) struct Legacy {
     /// Of late, oldest first.
     pub(super) declined: Vec<Declined>,
     pub(super) until_unix_ms: u64,
+    /// As an operator has chosen it while the process ran.
+    pub(super) log_level: Option<String>,
     /// Those before it that still hold tunnels.
     pub(super) predecessors: Vec<Forefather>,
 }

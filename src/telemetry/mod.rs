@@ -15,8 +15,8 @@ pub use counters::{Counters, RELAYS, Totals};
 pub use image::Image;
 pub use links::{Ledger, Link, OTHER, Pair, Pairs};
 pub use log::{
-    LOGS, LogFormat, LogGuard, init_log, log_level, reopen_at_sigusr1, set_log_format,
-    set_log_level,
+    LOGS, LogFormat, LogGuard, choose_log_level, chosen_log_level, init_log, log_level,
+    reopen_at_sigusr1, set_log_format,
 };
 pub use recent::{Declined, KEPT, Recent};
 pub use record::{Facts, Outcome, Record, SessionId};

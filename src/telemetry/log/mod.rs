@@ -16,7 +16,7 @@ use queue::Queue;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Registry;
@@ -44,6 +44,8 @@ static FORMAT: AtomicU8 = AtomicU8::new(LogFormat::Text as u8);
 
 /// The least severe lines that stdout gets; 0 where the log is somebody else's.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
+/// Whether an operator has chosen it while the process ran.
+static CHOSEN: AtomicBool = AtomicBool::new(false);
 const LEVELS: [LevelFilter; 6] = [
     LevelFilter::OFF,
     LevelFilter::ERROR,
@@ -114,14 +116,21 @@ pub(super) fn is_squid() -> bool {
     is_format(LogFormat::Squid)
 }
 
-/// Changes the least severe lines to come; false: the log is somebody else's.
-pub fn set_log_level(level: LevelFilter) -> bool {
+/// Changes the least severe lines to come, as an operator has chosen; false: the log is somebody
+/// else's.
+pub fn choose_log_level(level: LevelFilter) -> bool {
     let ours = LEVEL.load(Relaxed) > 0;
     if ours {
         LEVEL.store(number(level), Relaxed);
+        CHOSEN.store(true, Relaxed);
         tracing::callsite::rebuild_interest_cache();
     }
     ours
+}
+
+/// The level that an operator has chosen while the process ran, or the one before it.
+pub fn chosen_log_level() -> Option<LevelFilter> {
+    log_level().filter(|_| CHOSEN.load(Relaxed))
 }
 
 /// The least severe lines that are written; `None`: the log is somebody else's.

@@ -230,6 +230,16 @@ fn a_link_stays_where_it_is_and_is_shown() {
 }
 
 #[test]
+fn a_log_level_that_was_chosen_stays() {
+    let hub = start(&[NAME], Party::start(b'a'), "");
+    ask(&hub, &["log-level", "debug"]);
+    for _ in 0..2 {
+        upgrade(&hub);
+        assert_eq!(ask(&hub, &["log-level"]), "debug\n");
+    }
+}
+
+#[test]
 fn lines_that_a_full_disk_has_cost_stay_counted() {
     let party = Party::start(b'a');
     let hub = start(&[NAME], party, "");
