@@ -4,6 +4,7 @@
 
 use super::wire::{self, Message};
 use crate::net::PacketSocket;
+use nix::sys::signal::{self, SigSet};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
@@ -155,7 +156,24 @@ pub(super) async fn launch(binary: PathBuf, watchdog: bool) -> io::Result<Launch
     launched.await.map_err(io::Error::other)?
 }
 
+/// SIGHUP, which a program that has not yet asked for it dies of.
+fn hangup() -> SigSet {
+    SigSet::from(signal::Signal::SIGHUP)
+}
+
+/// Hears SIGHUP, one that has been sent since this process was started among it: to be called as soon
+/// as it is asked for.
+///
+/// # Errors
+/// What the kernel says; none is known.
+pub fn hear_hangups() -> io::Result<()> {
+    Ok(hangup().thread_unblock()?)
+}
+
 fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
+    // A reload may be asked of all processes of a service (systemctl kill -s HUP). Whom this thread
+    // starts, and who is started by that, begins with the same mask (sigprocmask(2)).
+    hangup().thread_block()?;
     let [ours, its] = PacketSocket::pair()?;
     let (said, stderr) = io::pipe()?;
     let mut command = Command::new("/proc/self/exe");

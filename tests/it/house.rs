@@ -73,7 +73,8 @@ const DOORS: &[(&str, &str)] = &[
     ("http_body_util", "admin"),
     ("hyper", "admin"),
     ("hyper_util", "admin"),
-    ("nix", "net"),
+    // The signal mask.
+    ("nix", "net takeover"),
     ("notify", "reload"),
     ("proxy_header", "net"),
     ("ratatui", "cli"),

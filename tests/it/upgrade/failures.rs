@@ -206,6 +206,31 @@ fn what_is_started_is_what_stands_where_this_one_was_started_from() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// As `systemctl kill -s HUP` does it with all processes of a service.
+#[test]
+fn a_hangup_while_it_starts_is_heard_when_it_is_there() {
+    let before = Before::start();
+    let hub = &before.hub;
+    let hub_now = env!("CARGO_BIN_EXE_snihub");
+    let early = script(
+        hub,
+        "early",
+        &format!("kill -HUP $$\nexec {hub_now} \"$@\""),
+    );
+    let said = with(hub, &early, "30");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let new = pid(hub);
+    let masks = || {
+        let status = fs::read_to_string(format!("/proc/{new}/status")).unwrap();
+        let mask = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            u64::from_str_radix(line.unwrap().trim(), 16).unwrap() & 1
+        };
+        ["SigBlk:", "SigPnd:", "ShdPnd:"].map(mask)
+    };
+    assert_eq!(masks(), [0; 3], "SIGHUP is held back in process {new}");
+}
+
 /// The door has room for some: whoever says nothing makes room, and not who waits for the verdict.
 #[test]
 fn who_waits_for_an_upgrade_is_not_put_out_of_the_door() {
