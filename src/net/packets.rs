@@ -1,6 +1,7 @@
 //! Messages with descriptors from one process to another: unix sockets of SOCK_SEQPACKET (unix(7)),
 //! which keep the bounds of messages, and tell when nobody is left at the other end.
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
@@ -95,13 +96,16 @@ impl PacketSocket {
         Ok(set_socket_timeout(&self.0, Timeout::Send, most)?)
     }
 
-    /// Who was at the other end when they were connected: user and process.
+    /// Who was at the other end when they were connected: user, and process; `None`: it is not to be
+    /// seen in our pid namespace (pid_namespaces(7)), for which the kernel says 0, and rustix has no
+    /// number.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn peer(&self) -> io::Result<(u32, u32)> {
-        let peer = sockopt::socket_peercred(&self.0)?;
-        Ok((peer.uid.as_raw(), peer.pid.as_raw_nonzero().get() as u32))
+    pub fn peer(&self) -> io::Result<(u32, Option<u32>)> {
+        let peer = getsockopt(&self.0, PeerCredentials)?;
+        let pid = u32::try_from(peer.pid()).ok();
+        Ok((peer.uid(), pid.filter(|pid| *pid > 0)))
     }
 
     /// Sends one packet: `head`, then `body`; whole, or not at all.
@@ -341,7 +345,7 @@ mod tests {
         let accepted = listener.accept().await.unwrap();
         let (uid, pid) = accepted.peer().unwrap();
         assert_eq!(uid, rustix::process::geteuid().as_raw());
-        assert_eq!(pid, std::process::id());
+        assert_eq!(pid, Some(std::process::id()));
         let accepted = PacketStream::new(accepted).unwrap();
         client.send(7, b"x", &[]).unwrap();
         assert_eq!(accepted.recv().await.unwrap().unwrap().bytes, b"\x07x");

@@ -139,8 +139,13 @@ impl Predecessor {
         let hello = Message::Hello {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").into(),
+            pid: Some(std::process::id()),
         };
-        wire::say(&self.connection, &hello, &[])?;
+        match wire::say(&self.connection, &hello, &[]) {
+            // What it has said last is still there.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            said => said?,
+        }
         let (estate, with) = match wire::hear(&self.connection)? {
             Some((Message::Estate(estate), with)) => (estate, with),
             Some((Message::Refused { why }, _)) => return Err(TakeoverError::Refused(why)),

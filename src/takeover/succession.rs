@@ -33,6 +33,10 @@ const UNDER_WAY: &str = "an upgrade is under way";
 const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), which would not know a \
                        process that was started elsewhere: use `snihub upgrade`";
 
+const APART: &str = "the process that asked to take over runs in another pid namespace (another \
+                     container?), where this hub cannot see it: start it in the hub's own (nsenter \
+                     --target PID --pid)";
+
 /// For telling a candidate that it is none.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
 
@@ -210,6 +214,14 @@ async fn meet(
         ));
     };
     let (connection, pid) = accepted.map_err(cannot)?;
+    let Some(pid) = pid else {
+        let refused = Message::Refused { why: APART.into() };
+        // One that does not hear is no successor either.
+        if let Ok(wire) = Wire::new(connection) {
+            drop(timeout(SAID_WITHIN, wire.say(&refused, &[])).await);
+        }
+        return Err(NotUpgraded::of(APART));
+    };
     let wire = Wire::new(connection).map_err(cannot)?;
     let mut candidate = Candidate::new("run --takeover".into(), wire, None);
     candidate.process = Some(Process::find(pid));
@@ -217,7 +229,7 @@ async fn meet(
 }
 
 /// The first that is root or our own user.
-async fn accept(listener: PacketListener) -> io::Result<(PacketSocket, u32)> {
+async fn accept(listener: PacketListener) -> io::Result<(PacketSocket, Option<u32>)> {
     let mut told = false;
     loop {
         let connection = listener.accept().await?;
@@ -229,7 +241,8 @@ async fn accept(listener: PacketListener) -> io::Result<(PacketSocket, u32)> {
         if !std::mem::replace(&mut told, true) {
             warn!(
                 uid,
-                pid, "another user asked to take over, and is not heard"
+                pid = pid.unwrap_or(0),
+                "another user asked to take over, and is not heard"
             );
         }
     }
@@ -321,7 +334,14 @@ impl Candidate {
                     self.process = Some(Process::new(pid, with.pop()));
                 }
                 (Message::NotStarted { why }, _) => return Err(why),
-                (Message::Hello { protocol, version }, _) if !handed => {
+                (
+                    Message::Hello {
+                        protocol,
+                        version,
+                        pid,
+                    },
+                    _,
+                ) if !handed => {
                     if protocol != PROTOCOL {
                         self.exit = Some(NEEDS_RESTART);
                         return Err(format!(
@@ -330,6 +350,7 @@ impl Candidate {
                             self.name()
                         ));
                     }
+                    self.is_the_process(pid)?;
                     self.version = version;
                     let handing = self.hand_over(hub, household).await;
                     handing.map_err(|error| format!("handing over to {}: {error}", self.name()))?;
@@ -341,6 +362,20 @@ impl Candidate {
                 }
                 _ => return Err(format!("{} makes no sense", self.name())),
             }
+        }
+    }
+
+    /// What is told the service manager, and is ended if it fails, has to be the very process that is
+    /// to be the hub. (Who takes over by itself is known by the kernel's word.)
+    fn is_the_process(&self, pid: Option<u32>) -> Result<(), String> {
+        let started = self.process.as_ref().filter(|_| self.words.is_some());
+        match (started, pid) {
+            (Some(started), Some(pid)) if started.pid != pid => Err(format!(
+                "{} has started snihub as another process, {pid}: a script has to end in \
+                 `exec snihub \"$@\"`, so that it becomes snihub",
+                self.name()
+            )),
+            _ => Ok(()),
         }
     }
 

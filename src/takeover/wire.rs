@@ -35,7 +35,13 @@ pub(super) enum Message {
     /// By the intermediate: it does not.
     NotStarted { why: String },
     /// By the successor: its files are right.
-    Hello { protocol: u32, version: String },
+    Hello {
+        protocol: u32,
+        version: String,
+        /// Its number as it knows it.
+        #[serde(default)]
+        pid: Option<u32>,
+    },
     /// What it is to have; the descriptors come with it.
     Estate(Estate),
     /// By the successor: it will not come up, and ends with this exit code.

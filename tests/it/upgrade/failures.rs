@@ -8,8 +8,8 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 const NAME: &str = "a.example";
 
@@ -204,6 +204,21 @@ fn what_is_started_is_what_stands_where_this_one_was_started_from() {
     let words = String::from_utf8(said.stdout).unwrap();
     assert!(words.contains("  the new one\n"), "{words}");
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// The service manager would be told the script's number, and end the hub with it.
+#[test]
+fn a_script_that_does_not_become_snihub_is_refused() {
+    let mut before = Before::start();
+    let hub = env!("CARGO_BIN_EXE_snihub");
+    let wrapper = script(&before.hub, "wrapper", &format!("{hub} \"$@\"\nexit $?"));
+    let said = with(&before.hub, &wrapper, "30");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    for words in ["nothing has changed", "`exec snihub \"$@\"`"] {
+        assert!(said.out.contains(words), "{words:?} in {}", said.out);
+    }
+    before.nothing_has_changed();
+    upgrade(&before.hub);
 }
 
 /// As `systemctl kill -s HUP` does it with all processes of a service.
@@ -425,16 +440,59 @@ fn two_at_once_are_one() {
 
 #[test]
 fn as_process_1_it_is_refused() {
-    in_a_container(&["$HUB"]);
+    let said = in_a_container(&["$HUB"], upgrade_in_vain);
+    tells_of_a_rolling_update(&said);
 }
 
 /// As `docker run --init` has it, or an entrypoint that does not exec.
 #[test]
 fn below_a_process_1_that_ends_with_it_it_is_refused() {
-    in_a_container(&["sh", "-c", "\"$@\"; exit", "sh", "$HUB"]);
+    let entrypoint = ["sh", "-c", "\"$@\"; exit", "sh", "$HUB"];
+    let said = in_a_container(&entrypoint, upgrade_in_vain);
+    tells_of_a_rolling_update(&said);
 }
 
-fn in_a_container(entrypoint: &[&str]) {
+fn upgrade_in_vain(folder: &Path) -> Output {
+    snihub_in(folder, &["upgrade", "--admin", "admin.sock"])
+}
+
+fn tells_of_a_rolling_update(said: &Output) {
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let words = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        words.contains("process 1") && words.contains("rolling update"),
+        "{words}"
+    );
+}
+
+/// The hub's kernel has no number for such a process: it could not be ended.
+#[test]
+fn a_process_that_the_hub_cannot_see_does_not_take_over() {
+    let first = "import subprocess, sys; subprocess.call(sys.argv[1:])";
+    let said = in_a_container(&["python3", "-c", first, "$HUB"], |folder| {
+        let run = ["run", "--takeover", "--listen", "127.0.0.1:0"];
+        let files = ["--config", "hub.yaml", "--routes", "sni.yaml"];
+        snihub_in(folder, &[&run[..], &files].concat())
+    });
+    assert_eq!(said.status.code(), Some(71), "{said:?}");
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert!(
+        words.contains("pid namespace") && words.contains("nsenter"),
+        "{words}"
+    );
+}
+
+fn snihub_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("NOTIFY_SOCKET");
+    command.output().unwrap()
+}
+
+/// What `ask` comes to in the folder of a hub that runs in a pid namespace of its own.
+fn in_a_container(entrypoint: &[&str], ask: impl Fn(&Path) -> Output) -> Output {
     let party = Party::start(b'a');
     let folder = crate::support::hub::new_folder("pid1");
     fs::write(
@@ -459,27 +517,18 @@ fn in_a_container(entrypoint: &[&str]) {
         .arg("--routes")
         .arg(folder.join("sni.yaml"));
     let mut container = command.stdout(Stdio::null()).spawn().unwrap();
-    let admin = folder.join("admin.sock");
-    let said = wait_for("the hub", || {
-        let upgrade = ["upgrade", "--admin", admin.to_str().unwrap()];
-        let output = Command::new(env!("CARGO_BIN_EXE_snihub"))
-            .args(upgrade)
-            .output()
-            .unwrap();
+    wait_for("the hub", || {
+        let output = snihub_in(&folder, &["status", "--admin", "admin.sock"]);
         match output.status.code() {
-            Some(69 | 71) => Err(format!("{output:?}")),
-            _ => Ok(output),
+            Some(0) => Ok(()),
+            _ => Err(format!("{output:?}")),
         }
     });
+    let said = ask(&folder);
     drop(container.kill());
     drop(container.wait());
-    assert_eq!(said.status.code(), Some(1), "{said:?}");
-    let words = String::from_utf8(said.stdout).unwrap();
-    assert!(
-        words.contains("process 1") && words.contains("rolling update"),
-        "{words}"
-    );
     fs::remove_dir_all(folder).unwrap();
+    said
 }
 
 /// Who may upgrade may not by that choose what runs, unless he is on the machine.
