@@ -146,7 +146,8 @@ fn start(args: Args, predecessor: Option<Predecessor>) -> Exit {
             Ok(requests) => requests,
             Err(error) => return exit::system("cannot install signal handlers", &error),
         };
-        if let Err(error) = takeover::hear_hangups().and_then(|()| telemetry::reopen_at_sigusr1()) {
+        if let Err(error) = telemetry::reopen_at_sigusr1().and_then(|()| takeover::hear_requests())
+        {
             return exit::system("cannot install signal handlers", &error);
         }
         let manager = Manager::from_env();

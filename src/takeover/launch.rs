@@ -156,24 +156,27 @@ pub(super) async fn launch(binary: PathBuf, watchdog: bool) -> io::Result<Launch
     launched.await.map_err(io::Error::other)?
 }
 
-/// SIGHUP, which a program that has not yet asked for it dies of.
-fn hangup() -> SigSet {
-    SigSet::from(signal::Signal::SIGHUP)
+/// What asks a hub for something that goes on, and ends a program that has not yet asked for it: to
+/// reload, and to open its file again.
+fn requests() -> SigSet {
+    [signal::Signal::SIGHUP, signal::Signal::SIGUSR1]
+        .into_iter()
+        .collect()
 }
 
-/// Hears SIGHUP, one that has been sent since this process was started among it: to be called as soon
-/// as it is asked for.
+/// Hears SIGHUP and SIGUSR1, what has been sent since this process was started among it: to be called
+/// as soon as there are handlers.
 ///
 /// # Errors
 /// What the kernel says; none is known.
-pub fn hear_hangups() -> io::Result<()> {
-    Ok(hangup().thread_unblock()?)
+pub fn hear_requests() -> io::Result<()> {
+    Ok(requests().thread_unblock()?)
 }
 
 fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
-    // A reload may be asked of all processes of a service (systemctl kill -s HUP). Whom this thread
-    // starts, and who is started by that, begins with the same mask (sigprocmask(2)).
-    hangup().thread_block()?;
+    // All processes of a service may be asked (systemctl kill -s USR1). Whom this thread starts, and
+    // who is started by that, begins with the same mask (sigprocmask(2)).
+    requests().thread_block()?;
     let [ours, its] = PacketSocket::pair()?;
     let (said, stderr) = io::pipe()?;
     let mut command = Command::new("/proc/self/exe");

@@ -37,7 +37,7 @@ mod succession;
 mod wire;
 
 pub use inheritance::{Farewell, Handed, Links, Predecessor, TakeoverError};
-pub use launch::{COMMAND, hear_hangups, remember_binary, start_successor};
+pub use launch::{COMMAND, hear_requests, remember_binary, start_successor};
 pub(crate) use succession::candidate;
 
 use crate::net::PassedDoor;
