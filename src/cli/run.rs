@@ -299,6 +299,7 @@ fn not_started(error: &StartError) -> Exit {
         | StartError::Thread(_)
         | StartError::Worker
         | StartError::Takeover(_)
+        | StartError::Orphaned
         | StartError::WorkersGone => Exit::System,
     };
     exit::complain(&format!("snihub: {error}\n"));

@@ -57,6 +57,9 @@ pub enum StartError {
     /// The process before this one keeps its place.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
+    /// The process after this one has ended, and the service manager has not noticed.
+    #[error("the successor has ended, and nobody accepts: the service has failed")]
+    Orphaned,
     /// All workers have ended by themselves, as the log says.
     #[error("all workers have ended by themselves; the log says why")]
     WorkersGone,
@@ -430,8 +433,10 @@ pub async fn run(
     hub.health.clear();
     match candidate {
         Some(candidate) => {
+            let managed = household.managed;
             let successor = candidate.takes_over(&hub, household).await;
-            successor.outlive(&hub, &mut requests.stop).await;
+            let stop = &mut requests.stop;
+            successor.outlive(&hub, stop, managed).await?;
         }
         None => {
             let grace = reloader.current().settings.drain;

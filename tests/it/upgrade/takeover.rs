@@ -212,6 +212,22 @@ fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
     assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
 }
 
+/// MAINPID of a process that has ended is not believed: the old one is the service's main process yet,
+/// and only its failure has the manager start another hub.
+#[test]
+fn what_a_service_manager_does_not_notice_is_told_by_a_failure() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options.settings("upgrade_drain: 1d").with_admin();
+    let hub = Hub::start(options.notify(manager.address()));
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
+    link.exchange(1000).unwrap();
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    link.was_reset();
+    assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
 #[test]
 fn sockets_of_a_socket_unit_go_on_as_they_came() {
     let (party, socket) = (
