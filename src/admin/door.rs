@@ -27,8 +27,8 @@ use tracing::warn;
 
 /// Connections of an admin door at once. When one more comes, the oldest goes whose request is not
 /// being carried out: it has had its time, and who connects and says nothing keeps nobody out, nor does
-/// who does not read its answer. Who waits for an upgrade stays. An answer that its client does not read is
-/// kept in memory meanwhile, some 20 MB with 40,000 tunnels.
+/// who does not read its answer. Who waits for an upgrade stays. An answer that is not read is kept in
+/// memory meanwhile, some 20 MB with 40,000 tunnels.
 const ADMIN_GUESTS: usize = 16;
 /// The same of the ops door, whose answers are short.
 const OPS_GUESTS: usize = 64;
