@@ -224,11 +224,14 @@ impl<P: Pipe> Direction<P> {
     }
 
     /// To be called within seconds after bytes have moved: behind an urgent mark there may lie
-    /// some that no event will tell of. The next turn moves them, and this direction presumes no
-    /// more.
+    /// some that no event will tell of. The next turn moves them, and this direction presumes and
+    /// splices no more.
     pub(super) fn look<S: Socket<Pipe = P>>(&mut self, source: &S, kit: &Kit<P>) {
         if std::mem::take(&mut self.presumed) && self.phase == Phase::Open && source.is_marked() {
-            self.pin(kit);
+            if self.mode == Mode::Bulk {
+                kit.pipes.count_fallback(Fallback::Urgent);
+            }
+            self.mode = Mode::Pinned;
             self.untold = true;
         }
     }
@@ -418,7 +421,7 @@ impl<P: Pipe> Direction<P> {
             };
             turn.spend(n);
             if self.mode == Mode::Small && n < BIG.min(scratch.len()) {
-                source.forget_readable();
+                source.presume_empty();
                 self.presumed = true;
             }
             self.note_read(n, BIG.min(scratch.len()));
@@ -455,14 +458,7 @@ impl<P: Pipe> Direction<P> {
             Doubt::Empty => self.blind += 1,
             Doubt::End => self.blind = BLIND_READS,
         }
-        if self.blind >= BLIND_READS {
-            self.pin(kit);
-        }
-    }
-
-    /// There was an urgent mark: no more splicing, no more presuming.
-    fn pin(&mut self, kit: &Kit<P>) {
-        if self.mode != Mode::Pinned {
+        if self.blind >= BLIND_READS && self.mode != Mode::Pinned {
             self.mode = Mode::Pinned;
             kit.pipes.count_fallback(Fallback::Urgent);
         }

@@ -97,6 +97,11 @@ impl Handle {
         self.active.get()
     }
 
+    /// Whether there may be a socket that neither direction reads or writes at the moment.
+    pub(super) fn may_miss_an_error(&self) -> bool {
+        self.is_half_open() || self.is_stalled()
+    }
+
     /// Whether one direction is over and the other still runs.
     pub fn is_half_open(&self) -> bool {
         self.half_open.get().is_some()

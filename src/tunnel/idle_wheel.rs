@@ -14,9 +14,9 @@ use std::time::Duration;
 const WIDTH: u64 = 250;
 /// Slots: a span of 128 s, far beyond [`LOOK_AGAIN`].
 const SLOTS: usize = 512;
-/// Every tunnel is visited this often (ms), and woken to look for what woke nobody. If it is half
-/// open or stalled: an RST, since neither direction waits for that socket. After bytes have moved:
-/// more of them, behind an urgent mark.
+/// Every tunnel is visited this often (ms). It is woken if there may be something that woke nobody:
+/// while it is half open or stalled an RST, since neither direction waits for that socket; once after
+/// bytes have moved more of them, behind an urgent mark.
 const LOOK_AGAIN: u64 = 5_000;
 const NONE: u32 = u32::MAX;
 
@@ -159,7 +159,7 @@ impl Wheel {
             Err(why) => return handle.end(why),
             Ok(next) => next,
         };
-        if unlooked || handle.is_half_open() || handle.is_stalled() {
+        if unlooked || handle.may_miss_an_error() {
             handle.look_again();
         }
         self.hang(index, next.min(now + LOOK_AGAIN));

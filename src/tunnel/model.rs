@@ -96,6 +96,7 @@ struct World {
     over: Cell<bool>,
     reset_told: Cell<bool>,
     readable: Cell<bool>,
+    recvs: Cell<u64>,
     space: Cell<usize>,
     written: Cell<usize>,
     writable: Cell<bool>,
@@ -127,6 +128,7 @@ impl World {
             over: Cell::new(false),
             reset_told: Cell::new(false),
             readable: Cell::new(true),
+            recvs: Cell::new(0),
             space: Cell::new(0),
             written: Cell::new(0),
             writable: Cell::new(true),
@@ -220,13 +222,14 @@ impl Socket for World {
     }
 
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.recvs.set(self.recvs.get() + 1);
         match self.readable.get() {
             true => self.recv_untold(into),
             false => Err(EAGAIN.into()),
         }
     }
 
-    fn forget_readable(&self) {
+    fn presume_empty(&self) {
         // FIN and RST were told, or will be.
         self.readable.set(self.over.get());
     }
@@ -379,6 +382,13 @@ fn run(seed: u64, kit: &Kit<SimPipe>) -> Told {
             }
         }
         looked = false;
+        if !direction.holds() {
+            assert_eq!(
+                (kit.pipes.lent(), kit.memory.lent()),
+                (0, 0),
+                "seed {seed}: kept between turns"
+            );
+        }
         if one_in(2) {
             world.deliver();
         }
@@ -432,4 +442,38 @@ fn whatever_the_kernel_does_a_prefix_comes_out_and_fin_comes_last() {
         "only {spliced} of {seeds} runs spliced"
     );
     assert!(broken > seeds / 10, "only {broken} of {seeds} runs broke");
+}
+
+/// What a small read saves, and what it may not be taken for.
+#[test]
+fn a_small_read_that_leaves_room_is_the_only_one() {
+    let kit = Kit::new(SpliceMode::Splice, 1);
+    let mut cx = Context::from_waker(Waker::noop());
+    let world = World {
+        total: 1 << 20,
+        space: Cell::new(1 << 20),
+        marks: RefCell::default(),
+        sink_dead: Cell::new(false),
+        ..World::new()
+    };
+    let mut direction = Direction::new();
+    let mut recvs_for = |bytes: usize| {
+        world.arrived.set(world.arrived.get() + bytes);
+        world.readable.set(true);
+        let before = world.recvs.get();
+        let mut pump = || direction.pump(&world, &world, &kit, &mut cx, false);
+        while pump().unwrap() != Progress::Waiting {}
+        assert_eq!(world.written, world.arrived, "all is passed on");
+        world.recvs.get() - before
+    };
+    assert_eq!(recvs_for(0), 1, "the socket's word");
+    for _ in 0..10 {
+        assert_eq!(recvs_for(128), 1);
+        assert_eq!(recvs_for(super::direction::BIG - 1), 1);
+    }
+    assert_eq!(
+        recvs_for(super::direction::BIG),
+        2,
+        "more may be on its way"
+    );
 }

@@ -46,7 +46,7 @@ pub struct Pools {
 /// Counters and gauges of one worker's tunnels, as they are now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Times a relay was woken.
+    /// Times a relay was woken; by the wheel to look, only if something came of it.
     pub wake_ups: u64,
     /// Of these, those that moved no byte and ended nothing.
     pub empty_wake_ups: u64,
@@ -88,7 +88,7 @@ impl Pools {
     }
 
     /// To be called by the worker every 250 ms to 1 s: ends the tunnels that have been idle,
-    /// half open or stalled for too long. Wakes nobody else.
+    /// half open or stalled for too long, and wakes those that have to look for what no event told.
     pub fn tick(&self) {
         let elapsed = self.started.elapsed().as_millis();
         let elapsed = elapsed.try_into().unwrap_or(u64::MAX);

@@ -83,12 +83,15 @@ impl Future for Relaying {
         if let Some(why) = this.handle.ended() {
             return Poll::Ready(this.close(why));
         }
+        let looks = this.handle.takes_look();
         let before = this.moved();
-        let turn = this.turn(cx);
+        let turn = this.turn(cx, looks);
         let moved = this.moved() - before;
         this.publish(moved > 0);
         this.note_first_byte();
-        this.pools.count_wake_up(moved > 0 || turn.is_ready());
+        if moved > 0 || turn.is_ready() || !looks {
+            this.pools.count_wake_up(moved > 0 || turn.is_ready());
+        }
         this.pools.load.weigh(&mut this.weight, moved);
         match turn {
             Poll::Pending if this.may_leave() => Poll::Ready(this.leave()),
@@ -142,10 +145,12 @@ impl Relaying {
         relaying
     }
 
-    /// One turn of both directions.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let looks = self.handle.takes_look();
-        if looks && let Some(ended) = self.hidden_error() {
+    /// One turn of both directions; `looks`: also for what no wake-up told.
+    fn turn(&mut self, cx: &mut Context<'_>, looks: bool) -> Poll<Ended> {
+        if looks
+            && self.handle.may_miss_an_error()
+            && let Some(ended) = self.hidden_error()
+        {
             return Poll::Ready(ended);
         }
         let Some(sockets) = &self.sockets else {

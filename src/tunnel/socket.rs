@@ -44,7 +44,7 @@ pub fn presume_empty(socket: &TcpStream) {
 
 /// A socket, non-blocking. `recv` and `send` report WouldBlock only as the socket's own word, and
 /// it clears the readiness that `poll_*` told; `fill` never clears it, since `splice` says EAGAIN
-/// for other reasons too (a full pipe, an urgent mark). After [`Socket::forget_readable`] only
+/// for other reasons too (a full pipe, an urgent mark). After [`Socket::presume_empty`] only
 /// [`Socket::recv_untold`] reads, until there is news.
 pub(super) trait Socket {
     /// What it splices through.
@@ -59,7 +59,7 @@ pub(super) trait Socket {
     fn recv_untold(&self, into: &mut [u8]) -> io::Result<usize>;
     /// Takes the socket for empty without asking it: `poll_readable` waits for news. FIN and RST
     /// that were told stay told.
-    fn forget_readable(&self);
+    fn presume_empty(&self);
     /// Whether an urgent byte stands in the stream, next or later.
     fn is_marked(&self) -> bool;
     /// How many of the bytes were taken.
@@ -92,7 +92,7 @@ impl Socket for TcpStream {
         Ok(n)
     }
 
-    fn forget_readable(&self) {
+    fn presume_empty(&self) {
         presume_empty(self);
     }
 

@@ -9,6 +9,7 @@ use snihub::tls::LooksLike;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -171,6 +172,36 @@ async fn early_data_is_owed_to_the_upstream_up_to_one_read_and_the_rest_stays_in
     assert!(all.len() > peeked.hello.wire_len && all.len() <= 2 * 16_384);
     peeked.stream.read_to_end(&mut all).await.unwrap();
     assert_eq!(all, more);
+}
+
+/// A read that left room is the socket's word that it is empty, one that filled the buffer is none.
+#[tokio::test]
+async fn what_a_full_read_left_in_the_socket_is_told() {
+    let flight = data("conformance/captures/openssl-3.0.19-early-data.flight");
+    let more = [flight.as_slice(), &[9; 30_000]].concat();
+    for (sent, told) in [
+        (16_383, false),
+        (16_384, true),
+        (16_385, true),
+        (30_000, true),
+    ] {
+        let (memory, scratch) = (memory(), Scratch::new());
+        let (mut client, hub, endpoints) = pair().await;
+        client.write_all(&more[..sent]).await.unwrap();
+        bounded(async {
+            while sockopt::unread(&hub) < sent as u64 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let options = options(LONG);
+        let peeked = bounded(peek(hub, &scratch, endpoints, &options, &memory)).await;
+        let peeked = peeked.unwrap();
+        assert_eq!(peeked.preface.as_bytes().len(), sent.min(16_384));
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = peeked.stream.poll_read_ready(&mut cx).is_ready();
+        assert_eq!(ready, told, "{sent} bytes");
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,27 @@ fn around_the_hello() {
     }
 }
 
+/// What lies behind a mark that was read with the hello, and after which nothing comes, is found
+/// when the relay looks.
+#[test]
+fn behind_the_hello_and_then_silence() {
+    let star = Star::new(&[], "");
+    let clients: Vec<TcpStream> = (0..10)
+        .map(|_| {
+            let mut client = connect(star.hub.addr());
+            client.write_all(&hello()).unwrap();
+            send_urgent(&client, MARK);
+            client.write_all(b"and more").unwrap();
+            client
+        })
+        .collect();
+    let wanted = [hello().as_slice(), b"and more"].concat();
+    for _ in &clients {
+        let upstream = star.upstream.accept();
+        assert_eq!(read_exactly(&upstream, wanted.len()), wanted);
+    }
+}
+
 #[test]
 fn inside_bulk_of_the_client() {
     let star = Star::new(&[], "");

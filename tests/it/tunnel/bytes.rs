@@ -2,6 +2,7 @@
 
 use super::rig::*;
 use snihub::tunnel::{Ended, Relay, SpliceMode};
+use std::time::Duration;
 
 /// One size of stream each way at the same time, in random writes of up to `largest` bytes.
 fn both_ways(mode: SpliceMode, sizes: [usize; 2], largest: usize) -> Relay {
@@ -34,6 +35,30 @@ fn bulk_is_spliced_and_whole() {
     };
     let all = (sizes[0] + sizes[1]) as u64;
     assert!(bytes > all / 2, "only {bytes} of {all} bytes were spliced");
+}
+
+/// Links are opened long before they get fat: the looks in between change nothing.
+#[test]
+fn bulk_after_a_look_is_spliced() {
+    for way in WAYS {
+        let rig = Rig::new(SPLICE, FOR_EVER);
+        let (sender, receiver) = rig.ends(way);
+        let (mut sent, mut got) = (Pattern::new(3), Pattern::new(3));
+        send(sender, &mut sent, 500, 100);
+        receive(receiver, &mut got, 500);
+        // The relay looks within 5 s.
+        std::thread::sleep(Duration::from_millis(5_600));
+        let size = 16 << 20;
+        std::thread::scope(|scope| {
+            scope.spawn(|| send(sender, &mut sent, size, 1 << 20));
+            receive(receiver, &mut got, size);
+        });
+        fin(sender);
+        expect_fin(receiver);
+        fin(receiver);
+        let relay = rig.transfer().0.relay;
+        assert!(relay.spliced() > size as u64 / 2, "{way:?}: {relay:?}");
+    }
 }
 
 #[test]

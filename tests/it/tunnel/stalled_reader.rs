@@ -28,7 +28,7 @@ fn back_pressure_reaches_the_sender_and_nothing_is_lost() {
                 }
                 assert!(total < 256 << 20, "the sender is never held back");
             }
-            // Nothing moves, so nobody wakes (a tick does not wake a relay within its limits).
+            // Nothing moves, so nobody wakes (but to look, which moves nothing and is not counted).
             let before = rig.counters();
             std::thread::sleep(Duration::from_millis(300));
             let after = rig.counters();
