@@ -12,8 +12,9 @@ def hub(port, routes, tunnels):
     return settings, "sni:\n" + "".join(f"- fqdn: '{name}'\n  tunnel_route: {to}\n" for name, to in routes.items())
 
 
-def nginx(port, routes, module, folder, connections):
-    """A map of names, a listener per worker."""
+def nginx(port, routes, module, folder, connections, buffer=None):
+    """A map of names, a listener per worker; `buffer` in place of its default of 16 KiB."""
+    size = f"    proxy_buffer_size {buffer};\n" if buffer else ""
     names = "".join(f"    {name} {target};\n" for name, target in routes.items())
     return f"""\
 load_module {module};
@@ -36,7 +37,7 @@ stream {{
     preread_timeout 10s;
     proxy_connect_timeout 5s;
     proxy_timeout 1h;
-    proxy_pass $party;
+{size}    proxy_pass $party;
   }}
 }}
 """

@@ -49,8 +49,9 @@ class Proxy:
 def everyone():
     """In the order of the tables."""
     small = ALL - {"two-fat"}
-    hub = "its default configuration, `--log-level warn`: no line per tunnel, as everyone else"
-    logging = "its default configuration: two lines per tunnel, to a file in memory"
+    own = "`workers: 2`, `admin: off` and, where its default would be less, `limits.tunnels`; the rest by default"
+    hub = f"{own}; `--log-level warn`: no line per tunnel, as everyone else"
+    logging = f"{own}, so two lines per tunnel, to a file in memory"
     user, user_splicing = "the same under a user id of its own", {"unprivileged": True, "splices": True}
     found = [
         proxy("hub", "snihub", "hub", ALL, hub_as(None), hub, splices=True),
@@ -73,6 +74,10 @@ def everyone():
     return found + [
         proxy("nginx-stable", "nginx stable", "peer", small, stable_nginx, "errors only"),
         proxy("nginx-sid", "nginx sid", "peer", ALL, sid_nginx, "errors only"),
+        proxy(
+            "nginx-sid-64k", "nginx sid, 64 KiB buffers", "peer", {"bulk"}, sid_nginx_64k,
+            "errors only; `proxy_buffer_size 64k` instead of 16k",
+        ),  # fmt: skip
         proxy("sniproxy", "sniproxy", "peer", small, sniproxy, "errors only; two processes on one port, it has one thread"),
         proxy("ats", "Traffic Server", "peer", ALL, traffic_server, "errors only"),
         proxy("direct", "no proxy", "floor", {"bulk", "open", "pingpong", "mixed"}, None, "client and origin alone"),
@@ -182,9 +187,9 @@ def sid_haproxy(mode, user=None):
     )
 
 
-def nginx_file(place, folder, port, module):
+def nginx_file(place, folder, port, module, buffer=None):
     path = folder / "nginx.conf"
-    path.write_text(configurations.nginx(port, ROUTES, module, folder, place.tunnels))
+    path.write_text(configurations.nginx(port, ROUTES, module, folder, place.tunnels, buffer))
     return ["-p", folder, "-c", path, "-e", "stderr"]
 
 
@@ -196,8 +201,12 @@ def stable_nginx(place, folder, port):
     return [place.debian / "usr/sbin/nginx", *options], peers.libraries(place.debian)
 
 
-def sid_nginx(place, folder, port):
-    return in_sid(place, "/usr/sbin/nginx", *nginx_file(place, folder, port, f"/{MODULE}"))
+def sid_nginx(place, folder, port, buffer=None):
+    return in_sid(place, "/usr/sbin/nginx", *nginx_file(place, folder, port, f"/{MODULE}", buffer))
+
+
+def sid_nginx_64k(place, folder, port):
+    return sid_nginx(place, folder, port, "64k")
 
 
 def sniproxy(place, folder, port):
