@@ -29,12 +29,16 @@ class Figures:
     def of(self, row, figure, proxy):
         return self.spreads.get((row, figure, proxy))
 
-    def ratios(self, row, figure, one, other):
-        """Of one proxy to another, round by round: what drifted for both is not in it."""
+    def pairs(self, row, figure, one, other):
+        """What two proxies had in the same round: what drifted for both is in both."""
         for (at, proxy, number), mine in self.cells.items():
             theirs = self.cells.get((row, other, number))
             if at == row and proxy == one and theirs and theirs.get(figure):
-                yield mine[figure] / theirs[figure]
+                yield mine[figure], theirs[figure]
+
+    def rounds(self, row):
+        """In how many rounds a row was measured."""
+        return len({number for at, _, number in self.cells if at == row})
 
     def best_peer(self, row, figure, unprivileged=False):
         """Of all peers, or of those that are as free of privileged pipes as an unprivileged hub."""
@@ -49,9 +53,14 @@ class Figures:
 
 
 def verdict(hub, best, better):
-    """The ratio of the hub to the best peer, and the word for it."""
+    """The ratio of the hub to the best peer, and the word for it: only spreads that lie apart tell who is ahead."""
     ratio = hub.median / best.median if best.median else float("inf")
-    if ratio == 1 or (ratio > 1) == (better == "higher"):
-        return ratio, "ahead"
-    overlap = hub.least <= best.most and best.least <= hub.most
-    return ratio, "equal" if overlap else "behind"
+    if min(hub.count, best.count) < 2:
+        return ratio, "no spread"
+    if hub.least <= best.most and best.least <= hub.most:
+        return ratio, "equal"
+    return ratio, "ahead" if is_better(hub.median, best.median, better) else "behind"
+
+
+def is_better(one, other, better):
+    return one > other if better == "higher" else one < other

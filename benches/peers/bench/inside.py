@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from suite import peers
@@ -13,11 +14,11 @@ from suite.certs import Authority
 from suite.check import Failure, note
 from suite.process import Process
 
-from . import packages, scale, two_fat
+from . import packages, scale, stored, two_fat
 from .load import ORIGIN
 from .proxies import Place, everyone
 from .rounds import Rounds
-from .rows import all_rows
+from .rows import all_rows, idle_tunnels, most_tunnels
 
 STATE = Path("/run/peers")
 # The same for all. Ephemeral ports leave room for listeners; few TIME_WAITs are kept, since each run
@@ -32,12 +33,35 @@ SYSCTLS = {
 
 
 def run(plan):
-    cache = Path(plan["cache"])
+    """0, or 2 where the results that these rows belong to are of another machine or other versions."""
+    cache, began = Path(plan["cache"]), time.time()
     set_up(cache)
     place = look_around(plan, cache)
     proxies = [proxy for proxy in everyone() if proxy.key in plan["only"]]
-    wanted = [row for row in all_rows(idle_tunnels(place)) if row.key in plan["rows"]]
-    found = {
+    wanted = [row for row in all_rows(idle_tunnels(place.files)) if row.key in plan["rows"]]
+    found = about(plan, cache, place, proxies, wanted)
+    if plan["before"] and (differs := stored.differences(plan["before"], found)):
+        note("these rows cannot stand beside those that are there: " + "; ".join(differs))
+        note("measure all with --full, or give another folder with --results")
+        return 2
+    note(f"{len(proxies)} proxies, {len(wanted)} rows, {plan['rounds']} rounds; {found['versions']}")
+    origin = Process("origin", [place.load, "origin", "--listen", ORIGIN, "--seconds", 86400], STATE / "origin.log")
+    peers.listening(origin, int(ORIGIN.rpartition(":")[2]))
+    rounds = Rounds(place, proxies, wanted, plan["rounds"], plan["seconds"])
+    rounds.run()
+    found |= {"cells": rounds.cells, "failures": rounds.failures, "system_calls": rounds.calls}
+    found |= {"unreached": rounds.unreached} if rounds.unreached else {}
+    found |= parts(plan, place, proxies)
+    what = [row.key for row in wanted] + (["two-fat"] if "two_fat" in found else [])
+    what += [f"scale-{name}" for name in found.get("scale", ())]
+    found["measured"] = stored.measured(began, plan["command"], place.hub, what)
+    Path(plan["found"]).write_text(json.dumps(found))
+    return 0
+
+
+def about(plan, cache, place, proxies, wanted):
+    """What is measured, on what."""
+    return {
         "command": plan["command"],
         "machine": machine(place),
         "versions": packages.versions(cache, place.hub),
@@ -48,18 +72,16 @@ def run(plan):
             for row in wanted
         ],
     }
-    note(f"{len(proxies)} proxies, {len(wanted)} rows, {plan['rounds']} rounds; {found['versions']}")
-    origin = Process("origin", [place.load, "origin", "--listen", ORIGIN, "--seconds", 86400], STATE / "origin.log")
-    peers.listening(origin, int(ORIGIN.rpartition(":")[2]))
-    rounds = Rounds(place, proxies, wanted, plan["rounds"])
-    rounds.run()
-    found |= {"cells": rounds.cells, "failures": rounds.failures, "system_calls": rounds.calls}
+
+
+def parts(plan, place, proxies):
+    """What has no rounds."""
+    found = {}
     if "two-fat" in plan["rows"]:
-        found["two_fat"] = two_fat.trials(place, proxies, *(() if plan["full"] else (4, 2)))
+        found["two_fat"] = two_fat.trials(place, proxies)
     if "scale" in plan["rows"]:
-        found["scale"] = scale.measure(place, quick=not plan["full"])
-    (cache / "found.json").write_text(json.dumps(found))
-    return 0
+        found["scale"] = scale.measure(place)
+    return found
 
 
 def pick(thing, *names):
@@ -93,14 +115,8 @@ def look_around(plan, cache):
     return Place(
         **programs, debian=cache / "debian", sid=cache / "sid", state=STATE, files=files,
         authority=Authority(programs["hub"], STATE / "certificates"),
-        # Two descriptors each, pipes for those that splice, and some for the rest.
-        tunnels=min(41_050, (files - 700) // 2),
+        tunnels=most_tunnels(files),
     )  # fmt: skip
-
-
-def idle_tunnels(place):
-    """As many as everyone can have: Traffic Server stops accepting at nine tenths of its descriptors."""
-    return min(9500, place.tunnels - 150, place.files * 45 // 100 - 150)
 
 
 def machine(place):

@@ -1,5 +1,5 @@
 """Plots: bars of medians with whiskers from least to greatest, as SVG that is readable on a dark
-and on a light page."""
+and on a light page. A whisker that would make all bars short ends in an arrow, and its end is a number."""
 
 from html import escape
 
@@ -17,14 +17,16 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 @media (prefers-color-scheme: dark) {
   text { fill: #d7dde4 } .whisker { stroke: #d7dde4 } .hub { fill: #ff8a4c } .peer { fill: #7b9be0 } .floor { fill: #6e7681 }
 }"""
-NAMES, BAR, VALUES, LINE, TOP = 280, 190, 60, 20, 56
+NAMES, BAR, VALUES, LINE, TOP = 280, 190, 110, 20, 56
+# The scale reaches so far beyond the greatest median, if a whisker does.
+BEYOND = 1.25
 PANEL = NAMES + BAR + VALUES
 
 
-def write(result, figures, folder):
-    """Those plots for which there are figures; name and title of each."""
+def drawn(result, figures):
+    """Those plots for which there are figures; name, title and SVG of each."""
     rows = {row["key"]: row for row in result["rows"]}
-    written = []
+    found = []
     for name, title, panels in PLOTS:
         parts, height = [], 0
         for nth, (row, key) in enumerate(panel for panel in panels if panel[0] in rows):
@@ -36,10 +38,8 @@ def write(result, figures, folder):
             width = PANEL * len({part for part in panels if part[0] in rows})
             head = f'<text class="title" x="8" y="20">{escape(title)}</text>'
             svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-            text = "\n".join([svg, f"<style>{STYLE}</style>", head, *parts, "</svg>", ""])
-            (folder / name).write_text(text)
-            written.append((name, title))
-    return written
+            found.append((name, title, "\n".join([svg, f"<style>{STYLE}</style>", head, *parts, "</svg>", ""])))
+    return found
 
 
 def ordered(figures, row, figure):
@@ -50,21 +50,33 @@ def ordered(figures, row, figure):
 
 
 def panel(bars, head, figure, left):
-    """Bars on a scale that ends at the greatest median: a whisker beyond it is cut."""
-    most = max((spread.median for spread, _ in bars), default=0) or 1
+    """Bars on one scale."""
+    most = scale_of(bars)
     yield f'<text class="head" x="{left + 8}" y="42">{escape(head)}, {figure["better"]} is better</text>'
     for nth, (spread, proxy) in enumerate(bars):
         top, start = TOP + nth * LINE, left + NAMES
-
-        def at(value, start=start):
-            return start + BAR * min(value / most, 1)
-
         middle = top + LINE / 2
         yield f'<text class="name" x="{start - 6}" y="{middle + 4}" text-anchor="end">{escape(proxy["title"])}</text>'
-        width = max(at(spread.median) - start, 1)
+        width = max(BAR * spread.median / most, 1)
         yield f'<rect class="{proxy["kind"]}" x="{start}" y="{top + 3}" width="{width:.1f}" height="{LINE - 6}" rx="2"/>'
         if spread.count > 1:
-            ends = f'x1="{at(spread.least):.1f}" x2="{at(spread.most):.1f}"'
-            yield f'<line class="whisker" {ends} y1="{middle}" y2="{middle}"/>'
+            yield from whisker(spread, most, start, middle)
         value = f"{spread.median:,.{figure['digits']}f}"
+        if spread.most > most:
+            value += f" → {spread.most:,.{figure['digits']}f}"
         yield f'<text class="value" x="{start + BAR + 6}" y="{middle + 4}">{value}</text>'
+
+
+def scale_of(bars):
+    """Where it ends."""
+    median = max((spread.median for spread, _ in bars), default=0)
+    return min(max((spread.most for spread, _ in bars), default=0), BEYOND * median) or 1
+
+
+def whisker(spread, most, start, middle):
+    """From least to greatest; with an arrow where the scale ends before."""
+    least, end = (start + BAR * min(value / most, 1) for value in (spread.least, spread.most))
+    yield f'<line class="whisker" x1="{least:.1f}" x2="{end:.1f}" y1="{middle}" y2="{middle}"/>'
+    if spread.most > most:
+        back = f"{end - 5:.1f}"
+        yield f'<path class="whisker" fill="none" d="M{back} {middle - 4}L{end:.1f} {middle}L{back} {middle + 4}"/>'

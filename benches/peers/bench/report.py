@@ -1,16 +1,18 @@
 """results.json, results.md and the plots."""
 
 import json
+from collections import Counter
 
-from . import plot
-from .figures import Figures, verdict
+from . import plot, summary
+from .figures import Figures
+from .summary import number
 
 WHAT = """\
 # The hub and its peers
 
-Everyone was measured in the same run, in turn: for each row all proxies one after the other, {rounds} rounds, each
-round beginning with another one. Client, proxy and origin share {cores} cores and talk over loopback, so compare
-figures of this page with each other and not with those of another machine. Every figure is the
+For each row all proxies were measured in turn, one after the other, each round beginning with another one: {rounds}.
+The end of the page says when each row was measured. Client, proxy and origin share {cores} cores and talk over
+loopback, so compare figures of a row with each other and not with those of another machine. Every figure is the
 median of the rounds, with the least and the greatest in parentheses.
 
 `{command}` measures it again.
@@ -22,26 +24,26 @@ median of the rounds, with the least and the greatest in parentheses.
   the client at the origin's door.
 * Unprivileged: under a user id without capabilities, where the kernel grants {pages} pages of pipes per user.
 """
-SUMMARY = """\
-## In short
 
-Ratio: the hub's median divided by the best peer's, and in parentheses the least and the greatest of the ratios in single
-rounds. *ahead*: at least as good. *equal*: not as good, but the spreads overlap. *behind*: the rest.
 
-| | better is | snihub | best peer | which | ratio | |
-|---|---|---|---|---|---|---|
-"""
+def made(result):
+    """The page, and name, title and text of each plot."""
+    figures = Figures(result)
+    plots = plot.drawn(result, figures)
+    return markdown(result, figures, [(name, title) for name, title, _ in plots]), plots
 
 
 def write(result, folder):
-    """All files; what a former run left is replaced."""
+    """All files, once all are made."""
+    page, plots = made(result)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(listed(result))
-    figures = Figures(result)
-    for old in folder.glob("*.svg"):
-        old.unlink()
-    plots = plot.write(result, figures, folder)
-    (folder / "results.md").write_text(markdown(result, figures, plots))
+    (folder / "results.md").write_text(page)
+    # Those of a former run with other rows; whatever else lies there is not ours.
+    for name, *_ in plot.PLOTS:
+        (folder / name).unlink(missing_ok=True)
+    for name, _, text in plots:
+        (folder / name).write_text(text)
 
 
 def listed(result):
@@ -57,48 +59,39 @@ def listed(result):
 
 
 def markdown(result, figures, plots):
-    known = result["machine"]
+    known, usual = result["machine"], usual_rounds(result, figures)
     what = WHAT.format(
-        rounds=result["rounds"], cores=known["cores"], command=result["command"], pages=known["pipe_user_pages_soft"]
-    )
+        rounds=f"{many(usual)} where a table does not say otherwise" if usual else "none here",
+        cores=known["cores"], command=result["command"], pages=known["pipe_user_pages_soft"],
+    )  # fmt: skip
     parts = [what]
     if any(proxy["kind"] == "hub" for proxy in result["proxies"]):
-        parts.append(SUMMARY + "\n".join(summary(result, figures)) + "\n")
+        parts.append(summary.section(result, figures))
     parts += [f"![{title}]({name})\n" for name, title in plots]
-    parts += [row_table(row, result, figures) for row in result["rows"]]
+    parts += [row_table(row, result, figures, usual) for row in result["rows"]]
     parts += [section for section in (two_fat(result), scale(result), failures(result)) if section]
     parts.append(conditions(result))
     return "\n".join(parts)
 
 
-def summary(result, figures):
-    for row in result["rows"]:
-        for hub, unprivileged in (("hub", False), ("hub-user", True)):
-            for figure in row["figures"]:
-                mine = figures.of(row["key"], figure["key"], hub)
-                best = figures.best_peer(row["key"], figure, unprivileged)
-                if not mine or not best:
-                    continue
-                ratio, word = verdict(mine, theirs := figures.of(row["key"], figure["key"], best), figure["better"])
-                title = row["title"] + (", unprivileged" if unprivileged else "")
-                numbers = f"{number(mine.median, figure)} | {number(theirs.median, figure)}"
-                which = figures.proxies[best]["title"]
-                word = f"**{word}**" if word == "behind" else word
-                each = list(figures.ratios(row["key"], figure["key"], hub, best))
-                ratio = f"{ratio:.2f}" + (f" ({min(each):.2f}–{max(each):.2f})" if len(each) > 1 else "")
-                yield f"| {title}: {figure['title']} | {figure['better']} | {numbers} | {which} | {ratio} | {word} |"
+def usual_rounds(result, figures):
+    """What most rows have; none where only parts were measured that have no rounds."""
+    counts = Counter(count for row in result["rows"] if (count := figures.rounds(row["key"])))
+    return counts.most_common(1)[0][0] if counts else None
 
 
-def number(value, figure):
-    return f"{value:,.{figure['digits']}f}"
+def many(rounds):
+    return f"{rounds} round{'' if rounds == 1 else 's'}"
 
 
-def row_table(row, result, figures):
+def row_table(row, result, figures, usual):
     """Everyone in one row; the best peer in bold."""
     calls = {each["proxy"]: each["calls"] for each in result["system_calls"] if each["row"] == row["key"]}
     heads = [figure["title"] for figure in row["figures"]] + ([f"system calls per {row['unit']}"] if calls else [])
     lines = [f"## {row['title'][0].upper()}{row['title'][1:]}\n"]
-    lines += [row["about"] + "\n"] if row["about"] else []
+    rounds = figures.rounds(row["key"])
+    about = ([row["about"]] if row["about"] else []) + ([f"Measured in {many(rounds)}."] if rounds != usual else [])
+    lines += [" ".join(about) + "\n"] if about else []
     lines += [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     best = {figure["key"]: figures.best_peer(row["key"], figure) for figure in row["figures"]}
     failed = {failure["proxy"] for failure in result["failures"] if failure["row"] == row["key"]}
@@ -171,6 +164,14 @@ SCALE = {
 }
 
 
+PARTS = {
+    "two-fat": "two tunnels turn fat",
+    "scale-reload": "reloads",
+    "scale-huge": "the table of 1,000,000 routes",
+    "scale-tunnels": "as many tunnels as fit",
+}
+
+
 def failures(result):
     if not result["failures"] and not result.get("missing"):
         return None
@@ -197,11 +198,33 @@ def conditions(result):
         "* The same in the network namespace for all: " + ", ".join(f"`{k}` = {v}" for k, v in known["sysctls"].items()) + ".",
         "* One listener, two workers, one exact route and one wildcard; tunnels take the two in turn.",
         *([disturbance(result["cells"])] if result["cells"] else []),
-        *(f"* {remark}" for remark in result.get("remarks", [])),
+        *when(result),
+        *unreached(result.get("unreached")),
         "* What each writes to a log, and what else is its own:",
     ]
     lines += [f"  * {proxy['title']}: {proxy['remark']}" for proxy in result["proxies"]]
     return "\n".join(lines) + "\n"
+
+
+def when(result):
+    """One line per time at which something of the page was measured."""
+    titles = {row["key"]: row["title"] for row in result["rows"]} | PARTS
+    times = {}
+    for key, each in result["measured"].items():
+        times.setdefault((each["at"], each["command"], each.get("hub", "")), []).append(titles[key])
+    for (at, command, build), what in sorted(times.items()):
+        day, hour = at.rstrip("Z").split("T")
+        program = f", the hub's program being {build} by SHA-256" if build else ""
+        yield f"* Begun on {day} between {hour}:00 and {hour}:59 UTC, by `{command}`{program}: {'; '.join(what)}."
+    if len({build for *_, build in times}) > 1:
+        yield "* So the hub was not the same build each time."
+
+
+def unreached(what):
+    """A row counts only in rounds in which everyone had its turn."""
+    if what:
+        rows = ", ".join(f"{each['what']} (round {each['round'] + 1})" for each in what)
+        yield f"* The time that the run had was up before it came to the end of these: {rows}."
 
 
 def disturbance(cells):

@@ -18,14 +18,16 @@ PINGPONG = ("pingpong", "--size", 128, "--tunnels", 1, "--seconds", 3, "--warm-u
 PAIRS = 5
 
 
-def measure(place, quick):
+def measure(place):
     """Each part's figures, or why there are none."""
     proxies = {proxy.key: proxy for proxy in everyone()}
     # The log says how long a reload took.
     hub, telling = proxies["hub"], proxies["hub-log"]
-    parts = {"reload": lambda: reload(telling, place, 2 if quick else PAIRS), "tunnels": lambda: tunnels(hub, place)}
-    if not quick:
-        parts["huge"] = lambda: huge(telling, place)
+    parts = {
+        "reload": lambda: reload(telling, place),
+        "tunnels": lambda: tunnels(hub, place),
+        "huge": lambda: huge(telling, place),
+    }
     results = {}
     for name, part in parts.items():
         try:
@@ -66,13 +68,13 @@ class Edited:
         return [float(ms) for ms in re.findall(r"INFO reloaded .*?\btook_ms=([0-9.]+)", self.log.read_text())]
 
 
-def reload(hub, place, pairs):
+def reload(hub, place):
     """Of 100,000 routes, a tenth of them other ones each time, under ping-pong."""
     edited = Edited(hub, place)
     try:
         edited.edit(TABLE)
         took, p99 = [], {"without": [], "with": []}
-        for _ in range(pairs):
+        for _ in range(PAIRS):
             for kind in p99:
                 run = Run(place.load, edited.standing.port, PINGPONG, 30, {})
                 if kind == "with":

@@ -18,14 +18,14 @@ IDLES_BELOW = 0.3
 HUB, PEER = 20, 5
 
 
-def trials(place, proxies, hub=HUB, peer=PEER):
+def trials(place, proxies):
     """How many went well, of how many."""
     results = []
     for proxy in (proxy for proxy in proxies if "two-fat" in proxy.families):
         standing, seen, failed = None, [], None
         try:
             standing = Standing(proxy, place, FIRST_PORT)
-            for _ in range(hub if proxy.kind == "hub" else peer):
+            for _ in range(HUB if proxy.kind == "hub" else PEER):
                 seen.append(trial(standing, place.load))
         except (Failure, OSError) as failure:
             failed = str(failure)
