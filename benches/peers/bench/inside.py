@@ -52,7 +52,8 @@ def run(plan):
     found |= {"cells": rounds.cells, "failures": rounds.failures, "system_calls": rounds.calls}
     found |= {"unreached": rounds.unreached} if rounds.unreached else {}
     found |= parts(plan, place, proxies)
-    what = [row.key for row in wanted] + (["two-fat"] if "two_fat" in found else [])
+    what = [row.key for row in wanted if any(cell["row"] == row.key for cell in rounds.cells)]
+    what += ["two-fat"] if "two_fat" in found else []
     what += [f"scale-{name}" for name in found.get("scale", ())]
     found["measured"] = stored.measured(began, plan["command"], place.hub, what)
     Path(plan["found"]).write_text(json.dumps(found))

@@ -64,9 +64,7 @@ def markdown(result, figures, plots):
         rounds=f"{many(usual)} where a table does not say otherwise" if usual else "none here",
         cores=known["cores"], command=result["command"], pages=known["pipe_user_pages_soft"],
     )  # fmt: skip
-    parts = [what]
-    if any(proxy["kind"] == "hub" for proxy in result["proxies"]):
-        parts.append(summary.section(result, figures))
+    parts = [section for section in (what, summary.section(result, figures)) if section]
     parts += [f"![{title}]({name})\n" for name, title in plots]
     parts += [row_table(row, result, figures, usual) for row in result["rows"]]
     parts += [section for section in (two_fat(result), scale(result), failures(result)) if section]

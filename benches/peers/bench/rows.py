@@ -121,7 +121,7 @@ def pingpong(size, name, count):
 
 def idle(tunnels):
     return Row(
-        "idle", f"idle, {tunnels} tunnels", "idle", ("idle", "--tunnels", tunnels, "--hold", 30), 35,
+        "idle", f"idle, {tunnels} tunnels", "idle", ("idle", "--tunnels", tunnels, "--hold", 15), 20,
         (
             Figure("kib", "KiB per tunnel"),
             Figure("resident", "MiB without a tunnel"),

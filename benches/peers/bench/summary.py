@@ -10,8 +10,8 @@ TABLE = """\
 
 Ratio: the hub's median divided by the best peer's, and in parentheses the least and the greatest of the ratios in single
 rounds. *ahead*: the better median, and the spreads (least to greatest) do not overlap. *equal*: they overlap, whichever
-median is the better. *behind*: the worse median, and they do not overlap. A single round has no spread. *Worse in*: in how many of the rounds
-that both were measured in the hub's figure was worse than that peer's.
+median is the better. *behind*: the worse median, and they do not overlap. A single round has no spread. *Worse in*: of the
+rounds that both were measured in, so many in which the hub's figure was worse than that peer's.
 
 | | better is | snihub | best peer | which | ratio | worse in | |
 |---|---|---|---|---|---|---|---|
@@ -39,8 +39,9 @@ class Line:
 
 
 def section(result, figures):
+    """None where the hub or its peers were not measured."""
     found = list(lines(result, figures))
-    return TABLE + "".join(map(told, found)) + "\n" + sentence(found)
+    return found and TABLE + "".join(map(told, found)) + "\n" + sentence(found)
 
 
 def lines(result, figures) -> Iterator[Line]:
