@@ -7,6 +7,7 @@ mod admin;
 mod ats;
 mod ats_replay;
 mod balance;
+mod bench;
 mod bounds;
 mod broken_files;
 mod clients;
