@@ -12,7 +12,7 @@ use std::path::Path;
 /// Names and texts of a layout's files; without the key where that never was here.
 pub type Files = Vec<(FileSpec, String)>;
 
-/// The certificate that stands for a name in a layout: not over, not revoked, the newest.
+/// The certificate that stands for a name in a layout: not over, nothing of it revoked, the newest.
 pub fn standing<'f>(folder: &'f Folder, order: &Order) -> Option<&'f Issue> {
     let (layout, primary) = (order.layout(), order.primary());
     let mut entries = folder.listing().entries.into_iter();

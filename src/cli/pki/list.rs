@@ -36,7 +36,7 @@ fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Sto
     let mut text = authority(folder)?;
     let shown = |entry: &&Entry<'_>| {
         // What nobody looked after is to be seen.
-        all || entry.standing.stands() || entry.standing == Standing::Ended
+        all || entry.standing.stands() || matches!(entry.standing, Standing::Ended | Standing::Half)
     };
     let entries: Vec<_> = listing.entries.iter().filter(shown).collect();
     let hidden = listing.entries.len() - entries.len();
@@ -120,6 +120,7 @@ fn standing(entry: &Entry<'_>) -> String {
         Standing::Due => "RENEW IT".to_owned(),
         Standing::AuthorityDue => "ends with the authority".to_owned(),
         Standing::Renewed => "renewed".to_owned(),
+        Standing::Half => "REVOKE IT: its other half is".to_owned(),
         Standing::Ended => "OVER".to_owned(),
         Standing::Lost => "not found where it was to go".to_owned(),
         Standing::Revoked => match entry.revoked {

@@ -1,6 +1,6 @@
 //! `snihub pki revoke` and `snihub pki crl`.
 
-use super::receipt::{paragraph, shown};
+use super::receipt::{layout_name, paragraph, shown};
 use super::{Lifetime, Place, Stop, layouts, passphrase};
 use crate::cli::exit::{self, Exit};
 use crate::pki::{Folder, Layout, Reason, ambiguous};
@@ -10,7 +10,8 @@ use std::fmt::Write;
 /// Takes a certificate back: it is on the revocation list from now on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The certificate's first name, or its serial number
+    /// The certificate's first name, or its serial number. What was made in one go, as a layout's two
+    /// pairs, is taken back together
     #[arg(value_name = "NAME")]
     name: String,
     /// Which one, where several systems have the name
@@ -45,18 +46,24 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     if found.len() > 1 && !args.all {
         return Err(ambiguous(&args.name, &found).into());
     }
-    let serials: Vec<_> = found
-        .iter()
-        .flat_map(|issue| issue.serials(&args.name))
-        .collect();
+    let serials: Vec<_> = found.iter().flat_map(|issue| issue.serials()).collect();
     let authority = args.passphrase.unlock(&folder)?;
     let mut locked = folder.lock()?;
-    let count = locked.revoke(&authority, &serials, args.reason)?;
+    let taken = locked.revoke(&authority, &serials, args.reason)?;
     let mut text = String::new();
-    for serial in &serials {
-        let _ = writeln!(text, "revoked {serial}  {}", found[0].primary);
+    for issue in &found {
+        let layout = layout_name(issue.layout);
+        for certified in &issue.certificates {
+            let (serial, role) = (certified.serial, &certified.role);
+            let before = match taken.contains(&serial) || taken.is_empty() {
+                true => "",
+                false => ", before",
+            };
+            let name = certified.names.first().unwrap_or(&certified.common_name);
+            let _ = writeln!(text, "revoked {serial}  {name} ({layout}, {role}){before}");
+        }
     }
-    if count == 0 {
+    if taken.is_empty() {
         text.push_str("note    it was revoked before\n");
     }
     told_list(&mut text, locked.folder());

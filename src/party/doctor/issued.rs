@@ -8,7 +8,7 @@ use std::collections::HashMap;
 /// What the authority has of a party, in the order of its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Has {
-    /// Nothing, or it was taken back or never left.
+    /// Nothing, or it was taken back, be it a half of it, or never left.
     Nothing,
     /// One that is over: it can be renewed.
     Before,
@@ -74,7 +74,7 @@ impl<'f> Issued<'f> {
             Some(if pulsar { Layout::Pulsar } else { newest })
         };
         // One that is over may be what is wrong; what was taken back or never left runs nowhere.
-        among(&|one| one.stands() || one == Standing::Renewed)
+        among(&|one| one.stands() || matches!(one, Standing::Renewed | Standing::Half))
             .or_else(|| among(&|one| one == Standing::Ended))
     }
 
@@ -85,7 +85,7 @@ impl<'f> Issued<'f> {
         let best = own.map(|(_, standing)| match standing {
             Standing::Valid | Standing::Due | Standing::AuthorityDue => Has::Standing,
             Standing::Ended | Standing::Renewed => Has::Before,
-            Standing::Revoked | Standing::Lost => Has::Nothing,
+            Standing::Half | Standing::Revoked | Standing::Lost => Has::Nothing,
         });
         best.max().unwrap_or(Has::Nothing)
     }

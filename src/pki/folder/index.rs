@@ -105,6 +105,16 @@ impl Issue {
         self.certificates[0].serial
     }
 
+    /// All their serial numbers.
+    pub fn serials(&self) -> impl Iterator<Item = Serial> {
+        self.certificates.iter().map(|certified| certified.serial)
+    }
+
+    /// How many of them are among these.
+    fn count(&self, serials: &HashSet<Serial>) -> usize {
+        self.serials().filter(|one| serials.contains(one)).count()
+    }
+
     /// When the first of them ends.
     pub fn ends(&self) -> Moment {
         let ends = self
@@ -265,27 +275,33 @@ impl State {
         self.issues.iter().filter(left).map(|(issue, _)| issue)
     }
 
-    /// What verifiers take today: left, not ended, nothing of it revoked.
+    /// What verifiers take something of today: left, not ended, and not all of it revoked.
     pub(super) fn live(&self) -> impl Iterator<Item = &Issue> {
         let taken = self.taken();
         self.done().filter(move |issue| taken(issue))
     }
 
-    /// What verifiers would take if somebody had its key, whether it left or not.
+    /// What a party can work with: live, and nothing of it revoked.
+    pub(super) fn whole(&self) -> impl Iterator<Item = &Issue> {
+        let revoked = self.revoked_serials();
+        self.live().filter(move |issue| issue.count(&revoked) == 0)
+    }
+
+    /// What verifiers would take something of if somebody had its key, whether it left or not.
     pub(super) fn usable(&self) -> impl Iterator<Item = &Issue> {
         let taken = self.taken();
         let all = self.issues.iter().map(|(issue, _)| issue);
         all.filter(move |issue| taken(issue))
     }
 
-    /// Whether an issue is not ended and nothing of it revoked.
+    /// Whether an issue is not ended and not all of it revoked: what is left of it speaks for the name.
     fn taken(&self) -> impl Fn(&Issue) -> bool + use<> {
-        let now = Moment::now();
-        let revoked: HashSet<Serial> = self.revoked.iter().map(|(serial, ..)| *serial).collect();
-        move |issue| {
-            let mut all = issue.certificates.iter();
-            issue.ends() > now && all.all(|certified| !revoked.contains(&certified.serial))
-        }
+        let (now, revoked) = (Moment::now(), self.revoked_serials());
+        move |issue| issue.ends() > now && issue.count(&revoked) < issue.certificates.len()
+    }
+
+    fn revoked_serials(&self) -> HashSet<Serial> {
+        self.revoked.iter().map(|(serial, ..)| *serial).collect()
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Standing {
     AuthorityDue,
     /// Verifiers take it, and a newer one is there.
     Renewed,
+    /// Verifiers take it, and another of the same issue was taken back: a party cannot work with the
+    /// rest, and whoever has its key can.
+    Half,
     /// It is over.
     Ended,
     /// It was taken back.
@@ -81,10 +84,11 @@ impl Folder {
         let issues = self.state.issues.iter();
         let entries = issues.flat_map(|(issue, outcome)| {
             let renewed = newest.get(&(issue.layout, &*issue.primary)) != Some(&issue.id());
+            let half = issue.serials().any(|one| revoked.contains_key(&one));
             let revoked = &revoked;
             (0..issue.certificates.len()).map(move |at| {
                 let revoked = revoked.get(&issue.certificates[at].serial).copied();
-                entry(issue, *outcome, at, revoked, renewed, authority)
+                entry(issue, *outcome, at, revoked, (half, renewed), authority)
             })
         });
         Listing {
@@ -120,7 +124,7 @@ impl Folder {
     /// Of each name in each layout the newest that verifiers take; else the newest that left.
     fn newest(&self) -> HashMap<(Layout, &str), Serial> {
         // Of equal keys the last counts.
-        let both = self.state.done().chain(self.state.live());
+        let both = self.state.done().chain(self.state.whole());
         both.map(|issue| ((issue.layout, &*issue.primary), issue.id()))
             .collect()
     }
@@ -205,7 +209,7 @@ fn entry(
     outcome: Outcome,
     at: usize,
     revoked: Option<(Moment, Reason)>,
-    renewed: bool,
+    (half, renewed): (bool, bool),
     authority: Option<Moment>,
 ) -> Entry<'_> {
     let ends = issue.certificates[at].not_after;
@@ -216,6 +220,8 @@ fn entry(
         Standing::Lost
     } else if days_left < 0 {
         Standing::Ended
+    } else if half {
+        Standing::Half
     } else if renewed {
         Standing::Renewed
     } else if days_left < DUE_DAYS && authority.is_some_and(|authority| ends >= authority) {

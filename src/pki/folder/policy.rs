@@ -12,7 +12,7 @@ pub(super) struct Waived<'w> {
     pub(super) hubs: &'w [Name],
     /// Whether more of them could have been said.
     pub(super) lends: bool,
-    /// Whether it takes the place of one with the same first name and layout.
+    /// Whether it takes the place of one with the same first name and layout that has not ended.
     pub(super) renews: bool,
     /// Whether the operator said the names: a request alone cannot show that its sender is the party
     /// that has them in another layout.
@@ -38,7 +38,8 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
     }
     for issue in state.live() {
         if issue.primary == primary && issue.layout == order.layout() {
-            if !waived.renews {
+            let whole = !issue.serials().any(|serial| state.is_revoked(serial));
+            if !waived.renews && whole {
                 return Err(PkiError::AlreadyIssued {
                     layout: issue.layout.spec().name,
                     serial: issue.id().to_string(),
@@ -46,7 +47,11 @@ pub(super) fn check(state: &State, order: &Order, waived: Waived<'_>) -> Result<
                     name: primary,
                 });
             }
-            continue;
+            // What is left of one half of which was taken back keeps the name from others, and not from
+            // whom it is given to by word.
+            if waived.renews || waived.said {
+                continue;
+            }
         }
         if issue.primary == primary && waived.said && !hub_and_party(issue.layout, order.layout()) {
             // Another system of the same party.

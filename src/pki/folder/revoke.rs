@@ -3,7 +3,7 @@
 use super::super::authority::Revocation;
 use super::super::show::{ReadList, read_list};
 use super::super::{Authority, Moment, PkiError, Serial};
-use super::index::{Event, Issue, Reason};
+use super::index::{Event, Reason};
 use super::{Folder, LIST, LIST_VALID, Locked, place};
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,7 @@ impl Folder {
 
 impl Locked {
     /// Takes certificates back and makes the list anew; those that were taken back before stay so.
-    /// The answer is how many were not revoked yet.
+    /// The answer is those that were not revoked yet.
     ///
     /// # Errors
     /// [`PkiError::Io`], and of [`Locked::write_list`]: then what was revoked is revoked, and the
@@ -61,8 +61,8 @@ impl Locked {
         authority: &Authority,
         serials: &[Serial],
         reason: Reason,
-    ) -> Result<usize, PkiError> {
-        let mut count = 0;
+    ) -> Result<Vec<Serial>, PkiError> {
+        let mut taken = Vec::new();
         for &serial in serials {
             if self.folder.state.is_revoked(serial) {
                 continue;
@@ -73,14 +73,14 @@ impl Locked {
                 time,
                 reason,
             })?;
-            count += 1;
+            taken.push(serial);
         }
-        if count > 0 {
-            self.write_list(authority, LIST_VALID)?;
-        } else {
+        if taken.is_empty() {
             self.complete_list(authority)?;
+        } else {
+            self.write_list(authority, LIST_VALID)?;
         }
-        Ok(count)
+        Ok(taken)
     }
 
     /// Makes the list anew, due again `valid_for` from now.
@@ -120,17 +120,6 @@ impl Locked {
         match self.folder.revocation_list() {
             Some(list) if list.complete => Ok(()),
             _ => self.write_list(authority, LIST_VALID),
-        }
-    }
-}
-
-impl Issue {
-    /// Those of its certificates that go by this serial number; all if it is none.
-    pub fn serials(&self, of: &str) -> Vec<Serial> {
-        let all = self.certificates.iter().map(|certified| certified.serial);
-        match Serial::parse(of) {
-            Some(one) => all.filter(|serial| *serial == one).collect(),
-            None => all.collect(),
         }
     }
 }

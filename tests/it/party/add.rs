@@ -267,6 +267,25 @@ fn what_was_said_once_is_kept() {
 }
 
 #[test]
+fn one_of_two_that_was_revoked_is_no_certificate() {
+    let star = Star::new();
+    let add = [&ADD[..], &["--layout", "eggroll"]].concat();
+    star.ok(&add);
+    star.ca.takes_back(&star.ca.serials()[0]);
+    let list = star.ok(&["list", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["parties"][0]["days_left"], serde_json::Value::Null);
+    let before = star.ca.read("parties/9998/certs/server.key");
+    let said = star.ok(&add);
+    assert!(said.contains("cert    for 9998.fate.org"), "{said}");
+    assert_ne!(star.ca.read("parties/9998/certs/server.key"), before);
+    // By its serial number, as it is told to.
+    star.ca.ok(&["revoke", &star.ca.serials()[3]]);
+    let said = star.ok(&add);
+    assert!(said.contains("cert    for 9998.fate.org"), "{said}");
+}
+
+#[test]
 fn the_hubs_name_only_where_it_is_asked_for() {
     let star = Star::new();
     let cpp = [&ADD[..], &["--cpp-clients"]].concat();

@@ -106,3 +106,58 @@ fn a_list_is_made_anew_before_it_is_too_old() {
     ca.ok(&["issue", "hub", "b.org"]);
     assert_eq!(ca.list()["revocation_list"]["complete"], true);
 }
+
+#[test]
+fn what_was_made_in_one_go_is_taken_back_together() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "eggroll", "8"]);
+    let serials = ca.serials();
+    let said = ca.ok(&["revoke", &serials[1]]);
+    for (serial, name) in serials.iter().zip([
+        "8.fate.org (eggroll, server)",
+        "party-8-client (eggroll, client)",
+    ]) {
+        let line = format!("revoked {serial}  {name}\n");
+        assert!(said.contains(&line), "{line:?} in {said}");
+    }
+    assert_eq!(ca.list()["revocation_list"]["revoked"], 2);
+    ca.ok(&["issue", "eggroll", "8"]);
+}
+
+#[test]
+fn what_is_left_of_a_half_keeps_the_name_and_is_no_certificate() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    ca.ok(&["issue", "eggroll", "8"]);
+    let serials = ca.serials();
+    // Killed between the two.
+    ca.takes_back(&serials[1]);
+    let [key, csr] = ["k.key", "k.csr"].map(|file| ca.path(file).to_str().unwrap().to_owned());
+    let files = ["-subj", "/CN=8.fate.org", "-keyout", &key, "-out", &csr];
+    let fixed = ["req", "-new", "-nodes", "-newkey", "rsa:2048"];
+    does("openssl", &[&fixed[..], &files].concat());
+    // A stranger is not the party for it, in whatever layout.
+    for layout in ["pulsar", "osx"] {
+        let sign = ["sign", "k.csr", "--layout", layout];
+        ca.fails(&sign, 1, &["8.fate.org is not given twice"]);
+    }
+    let standing = |at: usize| ca.list()["certificates"][at]["standing"].clone();
+    assert_eq!(
+        (standing(0), standing(1)),
+        ("half".into(), "revoked".into())
+    );
+    assert!(ca.ok(&["list"]).contains("REVOKE IT"));
+    ca.fails(&["renew", "8"], 1, &["is revoked"]);
+    let said = ca.ok(&["revoke", "8", "--all"]);
+    assert!(
+        said.contains(&format!(
+            "{}  party-8-client (eggroll, client), before\n",
+            serials[1]
+        )),
+        "{said}"
+    );
+    assert_eq!(standing(0), "revoked");
+    ca.ok(&["sign", "k.csr"]);
+}

@@ -84,6 +84,30 @@ impl Ca {
         serde_json::from_str(&self.ok(&["list", "--format", "json"])).expect("JSON")
     }
 
+    /// Takes one certificate back, and no other that was made with it; its list is not made anew.
+    pub(crate) fn takes_back(&self, serial: &str) {
+        let line = format!(
+            "{{\"event\":\"revoke\",\"serial\":\"{serial}\",\"time\":1,\"reason\":\"unspecified\"}}\n"
+        );
+        self.dir
+            .write("pki/index.jsonl", self.read("pki/index.jsonl") + &line);
+    }
+
+    /// As if everything that was issued so far had ended a minute ago.
+    pub(crate) fn all_ends(&self) {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let ended = now.unwrap().as_secs() - 60;
+        let mut index = String::new();
+        for line in self.read("pki/index.jsonl").lines() {
+            let mut event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            for certified in event["certificates"].as_array_mut().into_iter().flatten() {
+                certified["not_after"] = ended.into();
+            }
+            index += &format!("{event}\n");
+        }
+        self.dir.write("pki/index.jsonl", index);
+    }
+
     /// Every serial number that the index gave, in order.
     pub(crate) fn serials(&self) -> Vec<String> {
         let index = self.read("pki/index.jsonl");
