@@ -4,6 +4,7 @@ use super::Stop;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
 use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To, days_of};
+use crate::terminal::escaped;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -163,6 +164,11 @@ pub(in crate::cli) fn shown(path: &Path) -> &Path {
     let here = std::env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok())
         .unwrap_or(path)
+}
+
+/// The note of who the certificate says one is.
+pub(super) fn organization(organization: &str) -> String {
+    format!("O={}", escaped(organization))
 }
 
 /// What a renewal or a list calls a certificate.

@@ -2,10 +2,11 @@
 
 use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
-use crate::pki::Layout;
+use crate::pki::{Issue, Layout, Moment};
 
 /// Makes a new certificate with the old one's names and layout, and a new key; for a signed request,
-/// for the same key. The old one stays valid until it ends or is revoked.
+/// for the same key. The old one stays valid until it ends or is revoked; the names of one that has
+/// ended may be another's by now
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The certificate's first name, or its serial number
@@ -30,17 +31,24 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     locked.complete_list(&authority)?;
     let span = args.making.lifetime.span();
     let receipt = locked.renew(&authority, old, span, &delivery, &mut std::io::stdout())?;
-    let before = format!(
-        "the one before is valid until {}; when nobody uses it any more: snihub pki revoke {} --reason \
-         superseded",
-        old.ends(),
-        old.id()
-    );
-    let notes = args
-        .making
-        .lifetime
-        .note(&folder)?
+    let organization = old.certificates[0].organization.as_deref();
+    let mut notes: Vec<String> = organization
+        .map(receipt::organization)
         .into_iter()
-        .chain([before]);
-    Ok(receipt::tell(&receipt, &notes.collect::<Vec<_>>()))
+        .collect();
+    notes.extend(args.making.lifetime.note(&folder)?);
+    notes.push(before(old));
+    Ok(receipt::tell(&receipt, &notes))
+}
+
+/// What becomes of the old one.
+fn before(old: &Issue) -> String {
+    let (ends, serial) = (old.ends(), old.id());
+    match ends > Moment::now() {
+        true => format!(
+            "the one before is valid until {ends}; when nobody uses it any more: snihub pki revoke \
+             {serial} --reason superseded"
+        ),
+        false => format!("the one before is over since {ends}"),
+    }
 }

@@ -119,7 +119,7 @@ pub(in crate::cli) fn notes(
     notes.extend(
         ignored.map(|what| format!("the request asks for {}: not taken", what.escape_debug())),
     );
-    notes.extend(organization.map(|organization| format!("O={}", escaped(organization))));
+    notes.extend(organization.map(receipt::organization));
     notes.push(
         "the private key is where the request was made; it has to be PKCS#8 there".to_owned(),
     );

@@ -137,10 +137,11 @@ impl Locked {
     }
 
     /// Makes a new certificate with the old one's names, organisation and layout: with a new key, or
-    /// for the same key where that is elsewhere. The old one stays valid until it ends or is revoked.
+    /// for the same key where that is elsewhere. The old one stays valid until it ends or is revoked;
+    /// what of it has ended is judged as if it was never issued.
     ///
     /// # Errors
-    /// As [`Locked::issue`].
+    /// As [`Locked::issue`]; [`PkiError::Revoked`].
     pub fn renew(
         &mut self,
         authority: &Authority,
@@ -154,12 +155,17 @@ impl Locked {
         if own.any(|serial| self.folder.state.is_revoked(serial)) {
             return Err(PkiError::Revoked(old.primary.clone()));
         }
-        // It was allowed when the old one was issued.
-        let hubs = self.hub_names(old);
+        // It was allowed when the old one was issued, and nobody was given any of it as long as that
+        // counts.
+        let renews = self.folder.state.live().any(|live| live.id() == old.id());
+        let hubs = match renews {
+            true => self.hub_names(old),
+            false => dns(&old.hub_names),
+        };
         let waived = Waived {
-            renews: true,
+            renews,
             said: true,
-            organization: true,
+            organization: old.organization_said || !old.by_request,
             lends: false,
             hubs: &hubs,
         };
@@ -192,9 +198,7 @@ impl Locked {
             .certificates
             .iter()
             .flat_map(|certified| &certified.names);
-        own.filter(|name| names.contains(name))
-            .filter_map(|name| Name::dns(name).ok())
-            .collect()
+        dns(own.filter(|name| names.contains(name)))
     }
 
     /// Gives numbers that were never given, here or to what the same order makes.
@@ -214,6 +218,11 @@ impl Locked {
         let state: &mut State = &mut self.folder.state;
         append(&mut self.index, state, event).map_err(PkiError::io("write it", &path))
     }
+}
+
+fn dns<'n>(names: impl IntoIterator<Item = &'n String>) -> Vec<Name> {
+    let names = names.into_iter().map(|name| Name::dns(name));
+    names.filter_map(Result::ok).collect()
 }
 
 fn renewal(old: &Issue, valid_for: Duration) -> Result<Order, PkiError> {

@@ -1,6 +1,6 @@
 //! Days left, renewal and what is listed.
 
-use super::rig::{Ca, a_second_later, have, verify};
+use super::rig::{Ca, a_second_later, does, have, verify};
 
 #[test]
 fn a_list_says_the_days_that_are_left() {
@@ -195,4 +195,36 @@ fn what_is_revoked_is_issued_anew_not_renewed() {
     );
     ca.ok(&["issue", "podvm"]);
     assert_eq!(ca.serials().len(), 6);
+}
+
+#[test]
+fn one_that_has_ended_is_judged_as_if_it_was_new() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    let [key, csr] = ["k.key", "k.csr"].map(|file| ca.path(file).to_str().unwrap().to_owned());
+    let files = ["-subj", "/O=Victim1MSP", "-keyout", &key, "-out", &csr];
+    let fixed = ["req", "-new", "-nodes", "-newkey", "rsa:2048"];
+    does("openssl", &[&fixed[..], &files].concat());
+    ca.ok(&["sign", "k.csr", "evil"]);
+    ca.ok(&["issue", "pulsar", "a"]);
+    ca.ok(&["issue", "hub", "b.org", "--org", "Bee"]);
+    ca.ok(&["issue", "pulsar", "8", "--cpp-clients", "proxy.fate.org"]);
+    ca.all_ends();
+    // All of it is another's by now.
+    let victim = ["issue", "substra-backend", "victim.fate.org"];
+    ca.ok(&[&victim[..], &["--org", "Victim1MSP"]].concat());
+    ca.ok(&["issue", "pulsar", "x.a.fate.org"]);
+    ca.fails(&["renew", "evil"], 1, &["O=Victim1MSP is not given twice"]);
+    ca.fails(
+        &["renew", "a"],
+        1,
+        &["a.fate.org would have every name below it"],
+    );
+    // And what is nobody else's is renewed.
+    let said = ca.ok(&["renew", "b.org"]);
+    assert!(said.contains("the one before is over since"), "{said}");
+    assert!(said.contains("note    O=Bee"), "{said}");
+    ca.ok(&["renew", "8"]);
 }
