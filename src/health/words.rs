@@ -116,6 +116,11 @@ pub(super) fn fault(fault: &Fault, name: &ServerName, own: Option<&Certificate>)
             }
         },
         Fault::UnknownIssuer => "its certificate is signed by nobody who is trusted".to_owned(),
+        Fault::OtherKey => {
+            "its certificate is signed by an authority that is called as one that is \
+                            trusted, and is another"
+                .to_owned()
+        }
         Fault::SelfSigned => {
             "its certificate is signed by itself, and it is not trusted".to_owned()
         }

@@ -1,13 +1,19 @@
 //! A party's certificate: the one that stands, and its files in the bundle.
 
 use super::replace::{self, Looks};
-use super::{LAYOUTS, PartyError};
-use crate::pki::{Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request};
+use super::{CERTIFICATES, LAYOUTS, PartyError, made_for};
+use crate::pki::{
+    Certificate, Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request,
+    secret,
+};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+
+/// Of a bundle, for Kubernetes.
+const SECRET: &str = "secret.yaml";
 
 /// Names and texts of a layout's files; without the key where that never was here.
 pub type Files = Vec<(FileSpec, String)>;
@@ -110,9 +116,13 @@ pub fn check_place(folder: &Folder, order: &Order, place: &Path) -> Result<(), P
             issue.layout == layout && issue.primary == primary
         });
         if !own.any(|entry| bytes.starts_with(entry.issue.certificates[0].pem.as_bytes())) {
-            return Err(refused(format!(
-                "another certificate than {primary}'s is there"
-            )));
+            let names = Certificate::read_pem(&bytes).map(|read| read.names);
+            return Err(refused(
+                match names.is_ok_and(|names| names.contains(&primary)) {
+                    true => format!("a certificate for {primary} of another authority is there"),
+                    false => format!("another certificate than {primary}'s is there"),
+                },
+            ));
         }
     }
     let place = std::path::absolute(place).map_err(PartyError::io("find it", place))?;
@@ -166,6 +176,31 @@ pub fn collect(folder: &Folder, issue: &Issue, place: &Path) -> Result<Files, Pa
         }
     }
     Ok(files)
+}
+
+/// The bundle that a certificate's folder is in; none where it is no bundle's.
+pub fn bundle_of(place: &Path) -> Option<&Path> {
+    let bundle = place.parent()?;
+    let certificates = place.file_name()? == CERTIFICATES;
+    (certificates && made_for(bundle).is_some()).then_some(bundle)
+}
+
+/// Brings a renewed certificate from `certs` into the bundle's `secret.yaml`, if that is there.
+///
+/// # Errors
+/// [`PartyError::Io`], [`PartyError::Pki`].
+pub fn renew_secret(issue: &Issue, bundle: &Path) -> Result<bool, PartyError> {
+    let path = bundle.join(SECRET);
+    let place = bundle.join(CERTIFICATES);
+    if issue.by_request || !path.exists() {
+        return Ok(false);
+    }
+    let files = read(issue, &place)?.ok_or_else(|| gone(issue, &place))?;
+    let all = files.iter().map(|(file, text)| (file.name, &**text));
+    let text = secret(all, issue.layout.spec().secret, None)?;
+    let put = replace::put(&path, text.as_bytes(), Looks::new(0o600));
+    put.map_err(PartyError::io("write it", &path))?;
+    Ok(true)
 }
 
 /// `None`: they are not all there, or are not this certificate's.

@@ -59,6 +59,7 @@ impl KeyKind {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate_pem: String,
+    trusted_pem: String,
     ends: Moment,
 }
 
@@ -128,6 +129,7 @@ impl Authority {
         let certificate_pem = pem::encode("CERTIFICATE", params.self_signed(&key)?.der());
         Ok(Authority {
             issuer: Issuer::new(params, key),
+            trusted_pem: certificate_pem.clone(),
             certificate_pem,
             ends,
         })
@@ -153,6 +155,7 @@ impl Authority {
         Ok(Authority {
             issuer: issuer.map_err(|error| error.to_string())?,
             certificate_pem: certificate_pem.to_owned(),
+            trusted_pem: certificate_pem.to_owned(),
             ends,
         })
     }
@@ -168,6 +171,18 @@ impl Authority {
     /// The authority's certificate, PEM: what verifiers trust.
     pub fn certificate_pem(&self) -> String {
         self.certificate_pem.clone()
+    }
+
+    /// The same authority, whose bundles say that verifiers trust these certificates, PEM: its own and
+    /// those of authorities before it.
+    pub(super) fn trusting(mut self, pem: &str) -> Authority {
+        pem.clone_into(&mut self.trusted_pem);
+        self
+    }
+
+    /// What bundles say that verifiers trust, PEM.
+    pub(super) fn trusted_pem(&self) -> &str {
+        &self.trusted_pem
     }
 
     /// The private key, PKCS#8, DER.

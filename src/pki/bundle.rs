@@ -217,7 +217,7 @@ impl Order {
     ) -> Bundle {
         let files = self.layout.spec().files.iter().filter_map(|file| {
             let text = match file.content {
-                Content::Authority => authority.certificate_pem(),
+                Content::Authority => authority.trusted_pem().to_owned(),
                 Content::Certificate(leaf) => certificates[leaf].pem.clone(),
                 // RFC 8446 section 4.4.2: the sender's certificate comes first.
                 Content::Chain(leaf) => {

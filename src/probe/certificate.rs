@@ -24,6 +24,8 @@ pub enum Fault {
     OtherNames,
     /// Nobody who is trusted has signed it, nor a certificate that came with it.
     UnknownIssuer,
+    /// An authority that is called as one that is trusted, with another key.
+    OtherKey,
     /// By itself, as far as its names say, and it is not trusted.
     SelfSigned,
     /// It is an authority's (basicConstraints), and clients take no such one for a server's.
@@ -88,7 +90,9 @@ pub(super) fn judge(
         };
         let own_issuer = own.issuer == own.subject;
         faults.extend(fault.map(|fault| match fault {
-            Fault::UnknownIssuer | Fault::OfAuthority if own_issuer => Fault::SelfSigned,
+            Fault::UnknownIssuer | Fault::OtherKey | Fault::OfAuthority if own_issuer => {
+                Fault::SelfSigned
+            }
             other => other,
         }));
     }
@@ -111,8 +115,12 @@ fn signed(
         Err(error) => return Some(Fault::Other(error.to_string())),
     };
     Some(match error {
+        CertificateError::UnknownIssuer => Fault::UnknownIssuer,
         // A trusted name with another key is another authority.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Fault::UnknownIssuer,
+        CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Fault::OtherKey
+        }
         CertificateError::Expired
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet

@@ -252,9 +252,9 @@ async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
     Ok(side.examine(&doctor, &others).await)
 }
 
-/// The authority of the folder: the star's own.
+/// Those of the folder: the star's own, and while parties trust it the one before.
 fn authority(folder: &Folder) -> Option<Trust> {
-    Trust::read(folder.certificate_pem().as_bytes()).ok()
+    Trust::read(folder.trusted_pem().as_bytes()).ok()
 }
 
 /// A file that is not what it should be.

@@ -229,6 +229,7 @@ fn issue(
     let delivery = Delivery {
         form: Form::Files,
         to: To::Path(place.to_owned()),
+        handed: Some(asked.bundle.clone()),
     };
     let (order, mut nobody) = (&asked.order, std::io::sink());
     let receipt = match &asked.request {

@@ -1,15 +1,20 @@
 //! `snihub pki init`.
 
-use super::receipt::shown;
+use super::receipt::{paragraph, shown};
 use super::{Place, Stop, keys, passphrase};
 use crate::cli::exit::{self, Exit};
-use crate::pki::{Authority, DAY, Folder, KeyKind, Name};
+use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name};
+use std::path::PathBuf;
 
 /// Makes an authority in a folder of its own; its key is encrypted by a passphrase.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
+    /// Succeed the authority in this folder, which is soon over: it has the same domain and hub, and
+    /// bundles trust both (trust.pem) until that file is deleted
+    #[arg(long, value_name = "DIR")]
+    succeed: Option<PathBuf>,
     /// The domain that parties' names are below: completes `9998` to 9998.DOMAIN, and bounds what
     /// requests may ask for
     #[arg(long, value_name = "DOMAIN")]
@@ -18,7 +23,8 @@ pub(super) struct Args {
     /// [default: proxy.DOMAIN]
     #[arg(long, value_name = "NAME")]
     hub: Option<String>,
-    /// The authority's common name [default: DOMAIN star CA, or snihub star CA]
+    /// The authority's common name [default: DOMAIN star CA, or snihub star CA; a successor's with the
+    /// day]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Kind of its key
@@ -37,19 +43,18 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let path = &args.place.folder;
     Folder::check_free(path)?;
-    let domain = match &args.domain {
-        Some(domain) => Some(Name::dns(domain)?.to_string()),
-        None => None,
+    let before = args.succeed.as_deref().map(Folder::open).transpose()?;
+    let name = |said: &Option<String>, before: Option<String>| match said {
+        Some(said) => Name::dns(said).map(|name| Some(name.to_string())),
+        None => Ok(before),
     };
-    let hub = match &args.hub {
-        Some(hub) => Some(Name::dns(hub)?.to_string()),
-        None => None,
-    };
-    let name = args.name.unwrap_or_else(|| match &domain {
-        // RFC 5280 appendix A: 64 characters.
-        Some(domain) if domain.len() <= 56 => format!("{domain} star CA"),
-        _ => "snihub star CA".to_owned(),
-    });
+    let own = before.as_ref();
+    let domain = name(
+        &args.domain,
+        own.and_then(Folder::domain).map(str::to_owned),
+    )?;
+    let hub = name(&args.hub, own.and_then(Folder::hub))?;
+    let name = args.name.unwrap_or_else(|| usual(domain.as_deref(), own));
     let passphrase = match args.plain_key {
         true => None,
         false => Some(args.passphrase.new_one()?),
@@ -60,7 +65,11 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         path,
         &authority,
         passphrase,
-        (domain.as_deref(), hub.as_deref()),
+        Founding {
+            domain: domain.as_deref(),
+            hub: hub.as_deref(),
+            before: own.map(Folder::certificate_pem),
+        },
     )?;
     let ca = match path.as_os_str() == "pki" {
         true => String::new(),
@@ -77,13 +86,39 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     } else {
         "9998.fate.org"
     };
-    let text = format!(
+    let mut text = format!(
         "{}/\n  ca.cert.pem  0644  certificate of {name:?}, until {}: every party trusts it\n  ca.key.pem   \
          0600  its key, {key}\n  crl.pem      0644  what is revoked: nothing yet\n  index.jsonl  0600  what is \
-         issued: keep a backup of the whole folder\n\nnext    snihub pki issue pulsar {party}{ca}\n        \
-         snihub pki sign REQUEST{ca}\n",
+         issued: keep a backup of the whole folder\n",
         shown(folder.path()).display(),
         authority.ends(),
     );
+    if before.is_some() {
+        text += "  trust.pem    0644  both authorities' certificates\n\n";
+        let next = format!(
+            "give trust.pem to every party in the place of the ca.cert.pem that it trusts; when all have \
+             it, make each one's bundle anew: `snihub party add PARTY --route HOST:PORT{ca} --parties \
+             DIR`. When the last one is in use, delete trust.pem: bundles then hold the new one alone"
+        );
+        paragraph(&mut text, "next", &next);
+        return Ok(exit::answer(&text, Exit::Ok));
+    }
+    text += &format!(
+        "\nnext    snihub pki issue pulsar {party}{ca}\n        snihub pki sign REQUEST{ca}\n"
+    );
     Ok(exit::answer(&text, Exit::Ok))
+}
+
+/// RFC 5280 appendix A: 64 characters. Two of the same name would be hard to tell apart.
+fn usual(domain: Option<&str>, before: Option<&Folder>) -> String {
+    let day = match before {
+        Some(_) => format!(" {:.10}", Moment::now().to_string()),
+        None => String::new(),
+    };
+    match domain {
+        Some(domain) if domain.len() + " star CA".len() + day.len() <= 64 => {
+            format!("{domain} star CA{day}")
+        }
+        _ => format!("snihub star CA{day}"),
+    }
 }

@@ -59,6 +59,12 @@ fn authority(folder: &Folder) -> Result<String, Stop> {
     let (ends, (standing, days)) = (folder.ends()?, folder.standing()?);
     let path = shown(folder.path()).display();
     let mut text = format!("authority {path}, until {ends} ({} left)", days_of(days));
+    let both = folder.trust_file().map_or(String::new(), |file| {
+        format!(
+            "  bundles hold {}, the authority before it too: delete it when that one is used no more\n",
+            shown(&file).display()
+        )
+    });
     let (word, why) = match standing {
         Standing::Ended => (
             "OVER",
@@ -68,13 +74,13 @@ fn authority(folder: &Folder) -> Result<String, Stop> {
             "DUE",
             "what it signs ends with it: `snihub pki renew` gives nothing beyond that day",
         ),
-        _ => return Ok(text + "\n"),
+        _ => return Ok(text + "\n" + &both),
     };
     let _ = writeln!(text, ": {word}");
     for line in [why, &format!("next: {SUCCESSION}")] {
         wrap(&mut text, "  ", 4, WIDTH, line);
     }
-    Ok(text)
+    Ok(text + &both)
 }
 
 fn table(text: &mut String, entries: &[&Entry<'_>]) {

@@ -3,6 +3,7 @@
 use super::Stop;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
+use crate::party;
 use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To, days_of};
 use crate::terminal::escaped;
 use std::fmt::Write;
@@ -68,7 +69,11 @@ impl Destination {
             let text = "files cannot go to stdout: --as tar or --as secret can".to_owned();
             return Err(Stop::Said(Exit::Usage, text));
         }
-        Ok(Delivery { form, to })
+        let handed = match &to {
+            To::Path(path) => party::bundle_of(path).map(Path::to_owned),
+            To::Default | To::Writer => None,
+        };
+        Ok(Delivery { form, to, handed })
     }
 }
 

@@ -1,8 +1,10 @@
 //! `snihub pki renew`.
 
+use super::receipt::shown;
 use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
-use crate::pki::{Issue, Layout, Moment};
+use crate::party;
+use crate::pki::{Issue, Layout, Moment, Receipt};
 
 /// Makes a new certificate with the old one's names and layout, and a new key; for a signed request,
 /// for the same key. The old one stays valid until it ends or is revoked; the names of one that has
@@ -38,7 +40,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         .collect();
     notes.extend(args.making.lifetime.note(&folder)?);
     notes.push(before(old));
-    Ok(receipt::tell(&receipt, &notes))
+    let (handed, done) = handed(&receipt);
+    notes.extend(handed);
+    match receipt::tell(&receipt, &notes) {
+        Exit::Ok => Ok(done),
+        other => Ok(other),
+    }
 }
 
 /// What becomes of the old one.
@@ -50,5 +57,28 @@ fn before(old: &Issue) -> String {
              {serial} --reason superseded"
         ),
         false => format!("the one before is over since {ends}"),
+    }
+}
+
+/// The rest of a party's bundle, which has the certificate in another form too.
+fn handed(receipt: &Receipt) -> (Option<String>, Exit) {
+    let Some(bundle) = &receipt.issue.handed else {
+        return (None, Exit::Ok);
+    };
+    let place = shown(bundle).display();
+    let again = "send it to the party again; its README.md says what to do with it";
+    match party::renew_secret(&receipt.issue, bundle) {
+        Ok(true) => (
+            Some(format!("{place} has it, its secret.yaml too: {again}")),
+            Exit::Ok,
+        ),
+        Ok(false) => (Some(format!("{place} has it: {again}")), Exit::Ok),
+        Err(error) => (
+            Some(format!(
+                "secret.yaml of {place} has the certificate before: {error}; `snihub party add` with \
+                 what was said before makes it anew"
+            )),
+            Exit::System,
+        ),
     }
 }

@@ -163,6 +163,14 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
             ),
             "brokers refuse it; perhaps a firewall between here and there opens TLS",
         ),
+        Fault::OtherKey => (
+            "certificate.issuer",
+            format!(
+                "its certificate is signed by an earlier or a later authority of the same name, {}",
+                own.map_or("?", |own| &own.issuer)
+            ),
+            "whoever trusts ours alone refuses it",
+        ),
         Fault::SelfSigned => (
             "certificate.issuer",
             "its certificate is signed by itself, not by our authority".to_owned(),

@@ -18,6 +18,9 @@ pub struct Delivery {
     pub form: Form,
     /// Where.
     pub to: To,
+    /// The folder around that which is handed over: what was there before is kept beside it, since the
+    /// old key is nobody else's. None: beside the place itself.
+    pub handed: Option<PathBuf>,
 }
 
 /// Where it went.
@@ -85,6 +88,7 @@ impl Locked {
             organization_said: said.organization,
             form: delivery.form.clone(),
             to,
+            handed: delivery.handed.as_deref().map(absolute).transpose()?,
             certificates: bundle.certificates.clone(),
             hub_names: said.hubs.iter().map(ToString::to_string).collect(),
         };
@@ -251,7 +255,8 @@ fn write(
 
 /// Where what this issue takes the place of is kept.
 fn before(path: &Path, issue: &Issue) -> PathBuf {
-    place::before(path, &issue.id().to_string()[..8])
+    let around = issue.handed.as_deref().unwrap_or(path);
+    place::before(around, &issue.id().to_string()[..8])
 }
 
 /// Whether the bundle is where it was to go.

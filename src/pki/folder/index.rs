@@ -92,6 +92,9 @@ pub struct Issue {
     pub form: Form,
     /// And where.
     pub to: To,
+    /// As [`Delivery::handed`](super::Delivery::handed), absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<std::path::PathBuf>,
     /// One for each leaf of the layout.
     pub certificates: Vec<Certified>,
     /// Those of its names that are the hub's, and given to a party by word.

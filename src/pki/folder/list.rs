@@ -14,9 +14,9 @@ pub const DUE_DAYS: i64 = 30;
 pub const AUTHORITY_DUE_DAYS: i64 = 180;
 
 /// What to do then.
-pub const SUCCESSION: &str = "make its successor (`snihub pki init --ca DIR --domain DOMAIN`), have \
-                              every party trust both ca.cert.pem, then issue each party's certificate \
-                              anew with --ca DIR";
+pub const SUCCESSION: &str = "make its successor (`snihub pki init --ca NEW --succeed OLD`), have every \
+                              party trust NEW/trust.pem, which holds both, then make each party's bundle \
+                              anew (`snihub party add PARTY --route HOST:PORT --ca NEW --parties DIR`)";
 
 /// How a certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -3,6 +3,7 @@
 //! ```text
 //! pki/
 //!   ca.cert.pem   what verifiers trust
+//!   trust.pem     while there is one before it: both certificates, which bundles then hold
 //!   ca.key.pem    0600; PKCS#8, sealed by a passphrase or plain
 //!   crl.pem       what was taken back
 //!   index.jsonl   what was issued and revoked: one event a line, only ever appended
@@ -41,6 +42,7 @@ use zeroize::Zeroizing;
 
 const CERTIFICATE: &str = "ca.cert.pem";
 const KEY: &str = "ca.key.pem";
+const TRUST: &str = "trust.pem";
 const LIST: &str = "crl.pem";
 const INDEX: &str = "index.jsonl";
 const LOCK: &str = "lock";
@@ -54,12 +56,24 @@ pub struct Folder {
     path: PathBuf,
     state: State,
     certificate: String,
+    /// Of `trust.pem`.
+    trusted: Option<String>,
+}
+
+/// What a new authority is told of its star.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Founding<'f> {
+    /// The domain that parties' names are below.
+    pub domain: Option<&'f str>,
+    /// What the hub is called, where that is not `proxy.` and the domain.
+    pub hub: Option<&'f str>,
+    /// The certificate of the authority that it succeeds, PEM: verifiers are to trust both.
+    pub before: Option<&'f str>,
 }
 
 impl Folder {
     /// Makes a CA folder around a new authority, with an empty revocation list; its key is sealed if
-    /// there is a passphrase. The folder appears whole or not at all. `hub` is what the hub is called,
-    /// where that is not `proxy.` and the domain.
+    /// there is a passphrase. The folder appears whole or not at all.
     ///
     /// # Errors
     /// [`PkiError::Exists`] where a file or a folder with anything in it is; [`PkiError::Io`].
@@ -67,7 +81,7 @@ impl Folder {
         path: &Path,
         authority: &Authority,
         passphrase: Option<&str>,
-        (domain, hub): (Option<&str>, Option<&str>),
+        founding: Founding<'_>,
     ) -> Result<Folder, PkiError> {
         let path = absolute(path)?;
         let key = match passphrase {
@@ -79,7 +93,8 @@ impl Folder {
             number: 1,
             time: Moment::now(),
         };
-        let first = Event::init(domain.map(str::to_owned), hub.map(str::to_owned));
+        let [domain, hub] = [founding.domain, founding.hub].map(|said| said.map(str::to_owned));
+        let first = Event::init(domain, hub);
         for event in [first, first_list] {
             index += &serde_json::to_string(&event).map_err(|e| PkiError::Crypto(e.to_string()))?;
             index.push('\n');
@@ -89,13 +104,17 @@ impl Folder {
             mode,
             bytes: text.into_bytes(),
         };
-        let files = [
+        let mut files = vec![
             file(CERTIFICATE, 0o644, authority.certificate_pem()),
             file(KEY, 0o600, key),
             file(LIST, 0o644, authority.revocation_list(1, &[], LIST_VALID)?),
             file(INDEX, 0o600, index),
             file(LOCK, 0o600, String::new()),
         ];
+        if let Some(before) = founding.before {
+            let both = authority.certificate_pem() + before;
+            files.push(file(TRUST, 0o644, both));
+        }
         let parent = path.parent().unwrap_or(&path);
         place::make_folders(parent).map_err(PkiError::io("make the folder", parent))?;
         // Two at once would mix what they write beside the place.
@@ -146,10 +165,12 @@ impl Folder {
         };
         let certificate = String::from_utf8(read(CERTIFICATE)?).map_err(bad)?;
         let state = State::read(&path.join(INDEX), &read(INDEX)?)?;
+        let trusted = trusted(&path.join(TRUST), &certificate)?;
         Ok(Folder {
             path,
             state,
             certificate,
+            trusted,
         })
     }
 
@@ -172,6 +193,17 @@ impl Folder {
     /// The authority's certificate, PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate
+    }
+
+    /// What bundles say that verifiers trust, PEM: the authority's certificate, and while `trust.pem` is
+    /// there those of authorities before it, too.
+    pub fn trusted_pem(&self) -> &str {
+        self.trusted.as_deref().unwrap_or(&self.certificate)
+    }
+
+    /// Where the certificates are that bundles hold in the place of the authority's own.
+    pub fn trust_file(&self) -> Option<PathBuf> {
+        self.trusted.as_ref().map(|_| self.path.join(TRUST))
     }
 
     /// When the authority's certificate ends.
@@ -224,7 +256,8 @@ impl Folder {
                 )));
             }
         };
-        Authority::load(&self.certificate, &key).map_err(|what| bad(&what))
+        let authority = Authority::load(&self.certificate, &key).map_err(|what| bad(&what))?;
+        Ok(authority.trusting(self.trusted_pem()))
     }
 
     fn key_block(&self) -> Result<pem::Block, PkiError> {
@@ -240,6 +273,32 @@ impl Folder {
             .find(|b| b.label.ends_with("PRIVATE KEY"));
         key.ok_or_else(|| bad("holds no private key".to_owned()))
     }
+}
+
+/// Reads `trust.pem`. Whatever is in it goes to every party: certificates, and no key.
+fn trusted(path: &Path, own: &str) -> Result<Option<String>, PkiError> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(PkiError::io("read it", path))?,
+    };
+    let bad = |what: String| PkiError::BadFile {
+        path: path.to_owned(),
+        what: format!(
+            "{what}. It holds ca.cert.pem and behind it that of the authority before; without the file \
+             bundles trust this authority alone"
+        ),
+    };
+    let blocks = pem::blocks(text.as_bytes()).map_err(bad)?;
+    if let Some(other) = blocks.iter().find(|block| block.label != "CERTIFICATE") {
+        let label = other.label.escape_debug();
+        return Err(bad(format!("holds {label}, no certificate")));
+    }
+    let own = pem::blocks(own.as_bytes()).map_err(bad)?;
+    let held = |own: &pem::Block| blocks.iter().any(|block| block.der == own.der);
+    if !own.iter().any(held) {
+        return Err(bad("does not hold this authority's certificate".to_owned()));
+    }
+    Ok(Some(text))
 }
 
 fn exists(path: &Path) -> PkiError {

@@ -78,7 +78,7 @@ fn one_that_ends_with_its_authority_is_not_renewed() {
     let finding = said.finding("directly", "certificate.due");
     let fix = finding["fix"].as_str().unwrap();
     assert!(
-        fix.contains("our authority ends then") && fix.contains("pki init --ca DIR"),
+        fix.contains("our authority ends then") && fix.contains("pki init --ca NEW"),
         "{fix}"
     );
     let said = examined(&rig, &rig.lasting("9998.fate.org", [-1, 10]));
@@ -129,6 +129,30 @@ fn one_of_another_authority_and_with_all_faults_at_once() {
         "9999.fate.org",
         "9998.fate.org",
     );
+}
+
+#[test]
+fn one_of_an_earlier_authority_of_the_same_name() {
+    let rig = Rig::new();
+    let before = ["init", "--plain-key", "--domain", "fate.org", "--ca"];
+    // Its key may be of another kind, too.
+    for (at, key) in ["p256", "rsa2048"].into_iter().enumerate() {
+        let folder = format!("old{at}");
+        let init = [&before[..], &[&*folder, "--key", key]].concat();
+        rig.ca.ok(&init);
+        rig.ca.ok(&["issue", "pulsar", "9998", "--ca", &folder]);
+        let issued = format!("{folder}/issued/pulsar/9998.fate.org");
+        let identity = Identity {
+            certificate_pem: rig.ca.read(&format!("{issued}/broker.cert.pem")),
+            key_pem: rig.ca.read(&format!("{issued}/broker.key-pk8.pem")),
+        };
+        examined(&rig, &identity).error(
+            "directly",
+            "certificate.issuer",
+            "an earlier or a later authority of the same name, CN=fate.org star CA",
+            "snihub pki issue pulsar 9998.fate.org",
+        );
+    }
 }
 
 #[test]

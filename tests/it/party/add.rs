@@ -359,6 +359,44 @@ fn a_renewed_certificate_is_in_the_bundle_after_the_next_call() {
     assert_eq!(star.ca.serials().len(), 2);
 }
 
+#[test]
+fn a_renewal_brings_all_of_the_bundle_and_leaves_no_old_key_in_it() {
+    for layout in ["pulsar", "eggroll"] {
+        let star = Star::new();
+        star.ok(&[&ADD[..], &["--layout", layout]].concat());
+        let files = || -> Vec<String> {
+            let tree = star.tree().into_keys();
+            tree.filter(|file| file.starts_with("parties/9998/"))
+                .collect()
+        };
+        let there = files();
+        let said = star.ca.ok(&["renew", "9998"]);
+        assert!(said.contains("send it to the party again"), "{said}");
+        assert_eq!(files(), there, "{layout}");
+        let renewed = star.tree();
+        // What was there before is beside the bundle.
+        let serials = star.ca.serials();
+        let kept = format!("parties/9998.before-{}", &serials[serials.len() / 2][..8]);
+        assert!(said.contains(&kept), "{said}");
+        let key = there
+            .iter()
+            .find(|file| file.ends_with(".key") || file.contains("key-pk8"));
+        let key = key.unwrap();
+        let old = star.ca.read(&key.replace("parties/9998/certs", &kept));
+        assert_ne!(renewed[key], old.into_bytes());
+        // There is nothing left to do for `party add`.
+        star.ok(&[&ADD[..], &["--layout", layout]].concat());
+        let now = star.tree();
+        for file in &there {
+            assert!(now[file] == renewed[file], "{file}");
+        }
+        // After a revocation, too.
+        star.ca.ok(&["revoke", "9998", "--all"]);
+        star.ok(&[&ADD[..], &["--layout", layout]].concat());
+        assert_eq!(files(), there, "{layout}");
+    }
+}
+
 /// A removal that is said once more is done already.
 fn removed_again(star: &Star) {
     let said = star.ok(&["remove", "9998.fate.org"]);

@@ -12,3 +12,4 @@ mod many;
 mod readme;
 mod refused;
 mod rig;
+mod succession;

@@ -75,7 +75,7 @@ fn an_authority_near_its_end_is_judged_first() {
     let first = text.lines().next().unwrap();
     assert!(first.contains("(19 days left): DUE"), "{text}");
     assert!(
-        text.contains("renew` gives nothing") && text.contains("pki init --ca DIR"),
+        text.contains("renew` gives nothing") && text.contains("pki init --ca NEW"),
         "{text}"
     );
     let row = |name: &str| {
