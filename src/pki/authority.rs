@@ -118,7 +118,7 @@ impl Authority {
     ) -> Result<Authority, PkiError> {
         let length = common_name.chars().count();
         if length == 0 || length > MAX_ATTRIBUTE || common_name.contains(char::is_control) {
-            return Err(PkiError::BadCommonName(length));
+            return Err(PkiError::BadCommonName(common_name.to_owned()));
         }
         let now = Moment::now();
         let ends = end(now, valid_for)?;

@@ -51,9 +51,9 @@ pub enum PkiError {
         /// What is wrong with it.
         reason: NameFault,
     },
-    /// The authority's name is empty or longer than 64 characters (RFC 5280 appendix A).
-    #[error("an authority's name has 1 to 64 characters, not {0}")]
-    BadCommonName(usize),
+    /// RFC 5280 appendix A, ub-common-name: 64 characters.
+    #[error("{0:?} cannot be an authority's name: 1 to 64 characters, no control characters")]
+    BadCommonName(String),
     /// RFC 5280 appendix A, ub-organization-name: 64 characters.
     #[error(
         "{0:?} cannot be an organisation's name (O=): 1 to 64 characters, no control characters"

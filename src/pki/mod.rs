@@ -36,6 +36,6 @@ pub use moment::{DAY, Moment, days_of};
 pub use name::{Name, NameFault};
 pub use output::{Form, secret};
 pub use read::{Certificate, first_der};
-pub use request::{MOST_BYTES as MOST_REQUEST_BYTES, Request};
+pub use request::{MOST_BYTES as MOST_REQUEST_BYTES, Request, normal};
 pub use serial::Serial;
 pub use show::{MOST_BYTES as MOST_SHOWN_BYTES, describe};

@@ -170,7 +170,7 @@ impl Request {
         }
         // The party's own name goes first: the certificate goes by it.
         let own = party.to_string();
-        let rest = asked.iter().filter(|name| !name.eq_ignore_ascii_case(&own));
+        let rest = asked.iter().filter(|name| normal(name) != own);
         if rest.clone().count() == asked.len() {
             return refuse(format!(
                 "asks for names below {own}, but not for {own} itself"
@@ -262,6 +262,11 @@ impl Request {
                 .push("an extension that no certificate here has".to_owned()),
         }
     }
+}
+
+/// A name as certificates have it: in lower case, without the dot at its end. What is none stays.
+pub fn normal(name: &str) -> String {
+    Name::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string())
 }
 
 /// The party that a name below the domain is of, `<party>.<domain>`.

@@ -1,7 +1,7 @@
 //! `snihub pki list`.
 
 use super::receipt::{WIDTH, layout_name, shown};
-use super::{Place, Stop};
+use super::{Place, Stop, passphrase};
 use crate::cli::Format;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
@@ -36,7 +36,12 @@ fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Sto
     let mut text = authority(folder)?;
     let shown = |entry: &&Entry<'_>| {
         // What nobody looked after is to be seen.
-        all || entry.standing.stands() || matches!(entry.standing, Standing::Ended | Standing::Half)
+        let forgotten = match entry.standing {
+            Standing::Half => true,
+            Standing::Ended => !entry.newer,
+            _ => false,
+        };
+        all || entry.standing.stands() || forgotten
     };
     let entries: Vec<_> = listing.entries.iter().filter(shown).collect();
     let hidden = listing.entries.len() - entries.len();
@@ -50,7 +55,8 @@ fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Sto
         let _ = writeln!(text, "{hidden} more with --all");
     }
     text.push('\n');
-    text.push_str(&told_list(listing.list.as_ref()));
+    let over = folder.standing()?.0 == Standing::Ended;
+    text.push_str(&told_list(listing.list.as_ref(), over));
     Ok(text)
 }
 
@@ -65,6 +71,10 @@ fn authority(folder: &Folder) -> Result<String, Stop> {
             shown(&file).display()
         )
     });
+    let both = match passphrase::exposed(folder) {
+        Some(exposed) => format!("{both}  {exposed}\n"),
+        None => both,
+    };
     let (word, why) = match standing {
         Standing::Ended => (
             "OVER",
@@ -136,8 +146,12 @@ fn standing(entry: &Entry<'_>) -> String {
     }
 }
 
-fn told_list(list: Option<&RevocationList>) -> String {
-    let remedy = "`snihub pki crl` makes it anew";
+/// `over`: the authority, which signs no list either.
+fn told_list(list: Option<&RevocationList>, over: bool) -> String {
+    let remedy = match over {
+        true => "nobody can make it anew, the authority is over",
+        false => "`snihub pki crl` makes it anew",
+    };
     let Some(list) = list else {
         return format!("revocation list: NONE that can be read; {remedy}\n");
     };

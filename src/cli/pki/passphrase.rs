@@ -2,7 +2,8 @@
 
 use super::Stop;
 use super::question::{MOST, Passphrase, Terminal};
-use crate::cli::exit::Exit;
+use super::receipt::shown;
+use crate::cli::exit::{Exit, complain};
 use crate::pki::{Authority, Folder, PkiError};
 use std::fs::File;
 use std::io::Read;
@@ -23,9 +24,21 @@ pub(in crate::cli) struct Source {
     passphrase_file: Option<PathBuf>,
 }
 
+/// That the authority's key is not its owner's alone.
+pub(super) fn exposed(folder: &Folder) -> Option<String> {
+    let (path, mode) = folder.exposed_key()?;
+    let path = shown(&path).display();
+    Some(format!(
+        "warning: {path} has mode {mode:04o}, and the authority's key is its owner's alone: `chmod 600 {path}`"
+    ))
+}
+
 impl Source {
     /// Opens the authority's key, asking for a passphrase if it needs one.
     pub(in crate::cli) fn unlock(&self, folder: &Folder) -> Result<Authority, Stop> {
+        if let Some(exposed) = exposed(folder) {
+            complain(&format!("snihub pki: {exposed}\n"));
+        }
         if !folder.is_sealed()? {
             return Ok(folder.authority(None)?);
         }

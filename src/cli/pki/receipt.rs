@@ -7,6 +7,9 @@ use crate::party;
 use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To, days_of};
 use crate::terminal::escaped;
 use std::fmt::Write;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Columns of a terminal that nobody made wider.
@@ -69,12 +72,30 @@ impl Destination {
             let text = "files cannot go to stdout: --as tar or --as secret can".to_owned();
             return Err(Stop::Said(Exit::Usage, text));
         }
+        if to == To::Writer && leads_nowhere(&std::io::stdout()) {
+            // What std opens where there is no stdout: the only copy of a key would be gone.
+            let text = "stdout is closed, or /dev/null: the key would be gone".to_owned();
+            return Err(Stop::Said(Exit::Usage, text));
+        }
         let handed = match &to {
-            To::Path(path) => party::bundle_of(path).map(Path::to_owned),
+            To::Path(path) => {
+                // `certs` alone is in a bundle, too, where that is the working directory.
+                let path = std::path::absolute(path).ok();
+                path.and_then(|path| party::bundle_of(&path).map(Path::to_owned))
+            }
             To::Default | To::Writer => None,
         };
         Ok(Delivery { form, to, handed })
     }
+}
+
+/// Whether what is written there is nobody's.
+fn leads_nowhere(stdout: &impl AsFd) -> bool {
+    let device = |meta: std::fs::Metadata| meta.file_type().is_char_device().then(|| meta.rdev());
+    let own = stdout.as_fd().try_clone_to_owned().map(File::from);
+    let own = own.and_then(|file| file.metadata()).ok().and_then(device);
+    let null = std::fs::metadata("/dev/null").ok().and_then(device);
+    own.is_some() && own == null
 }
 
 /// Tells what was made: on stdout, or on stderr where stdout has the bundle.

@@ -2,7 +2,7 @@
 
 use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
-use crate::pki::{Layout, MOST_REQUEST_BYTES, Order, Request, Wish};
+use crate::pki::{Layout, MOST_REQUEST_BYTES, Order, Request, Wish, normal};
 use crate::terminal::escaped;
 use std::fs::File;
 use std::io::Read;
@@ -91,7 +91,7 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Request, Stop> {
 fn renamed(request: &Request, order: &Order, given: &[String]) -> Option<String> {
     let (asked, own) = (request.common_name()?, order.common_name()?);
     let told = request.names() == [asked];
-    let same = |name: &String| name.eq_ignore_ascii_case(asked);
+    let same = |name: &String| name.eq_ignore_ascii_case(&normal(asked));
     (!told && !same(&own) && !given.iter().any(same)).then(|| {
         format!(
             "the request says CN={}: not taken, it is CN={own}",
@@ -108,9 +108,7 @@ pub(in crate::cli) fn notes(
 ) -> Vec<String> {
     let given: Vec<String> = order.names().iter().map(ToString::to_string).collect();
     let asked = request.names();
-    let left_out = asked
-        .iter()
-        .filter(|name| !given.contains(&name.to_ascii_lowercase()));
+    let left_out = asked.iter().filter(|name| !given.contains(&normal(name)));
     let mut notes: Vec<String> = left_out
         .map(|name| format!("the request asks for {}: not given", name.escape_debug()))
         .collect();

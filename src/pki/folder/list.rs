@@ -60,6 +60,8 @@ pub struct Entry<'f> {
     pub at: usize,
     /// How it stands.
     pub standing: Standing,
+    /// Whether a newer one of the same name and layout is there.
+    pub newer: bool,
     /// Whole days left, negative when it is over.
     pub days_left: i64,
     /// Since when and why it is revoked.
@@ -235,6 +237,7 @@ fn entry(
         issue,
         at,
         standing,
+        newer: renewed,
         days_left,
         revoked,
     }

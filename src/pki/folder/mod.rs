@@ -36,6 +36,7 @@ use super::{Authority, Moment, PkiError, pem};
 use index::{Event, State};
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -258,6 +259,13 @@ impl Folder {
         };
         let authority = Authority::load(&self.certificate, &key).map_err(|what| bad(&what))?;
         Ok(authority.trusting(self.trusted_pem()))
+    }
+
+    /// The mode of the key's file, if others than its owner may do anything with it.
+    pub fn exposed_key(&self) -> Option<(PathBuf, u32)> {
+        let path = self.path.join(KEY);
+        let mode = fs::metadata(&path).ok()?.mode() & 0o7777;
+        (mode & 0o077 != 0).then_some((path, mode))
     }
 
     fn key_block(&self) -> Result<pem::Block, PkiError> {

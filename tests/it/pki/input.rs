@@ -1,6 +1,6 @@
 //! Wrong input: what was seen, where, what to do, and the exit code of its kind.
 
-use super::rig::Ca;
+use super::rig::{Ca, Said};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -309,4 +309,44 @@ fn a_party_by_its_number_in_every_layout_of_parties() {
     assert!(ca.path("pki/issued/osx/9998.fate.org/server.crt").exists());
     let words = ["9998.fate.org (layout osx"];
     ca.fails(&["issue", "pulsar", "b.9998.fate.org"], 1, &words);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_called_that() {
+    let ca = Ca::none();
+    let words = [r#""a\nb" cannot be"#, "no control characters"];
+    ca.fails(&["init", "--plain-key", "--name", "a\nb"], 64, &words);
+}
+
+#[test]
+fn a_key_does_not_go_nowhere() {
+    let ca = Ca::plain();
+    let program = env!("CARGO_BIN_EXE_snihub");
+    for stdout in [">&-", ">/dev/null"] {
+        let line = format!("{program} pki issue podvm --as tar --out - {stdout}");
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", &line]).current_dir(ca.dir.path());
+        let said = Said::of(&command.output().unwrap());
+        said.failed(&[stdout], 64, &["the key would be gone"]);
+    }
+    assert_eq!(ca.serials(), [""; 0]);
+}
+
+#[test]
+fn an_authoritys_key_that_others_may_read_is_told() {
+    let ca = Ca::plain();
+    let mode = |mode| {
+        let key = std::fs::File::open(ca.path("pki/ca.key.pem")).unwrap();
+        key.set_permissions(std::fs::Permissions::from_mode(mode))
+            .unwrap();
+    };
+    mode(0o644);
+    let warning = "pki/ca.key.pem has mode 0644";
+    assert!(ca.ok(&["list"]).contains(warning));
+    let said = ca.run(&["issue", "hub", "a.org"]);
+    said.succeeded(&["issue"]);
+    assert!(said.err.contains(warning), "{}", said.err);
+    mode(0o600);
+    assert!(!ca.ok(&["list"]).contains("warning"));
+    assert_eq!(ca.run(&["issue", "hub", "b.org"]).err, "");
 }

@@ -228,3 +228,38 @@ fn one_that_has_ended_is_judged_as_if_it_was_new() {
     assert!(said.contains("note    O=Bee"), "{said}");
     ca.ok(&["renew", "8"]);
 }
+
+#[test]
+fn what_was_renewed_in_time_is_not_over_for_ever() {
+    let ca = Ca::plain();
+    ca.ok(&["issue", "hub", "a.org"]);
+    ca.ok(&["issue", "hub", "b.org"]);
+    ca.all_ends();
+    ca.ok(&["issue", "hub", "a.org"]);
+    let text = ca.ok(&["list"]);
+    let rows = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((rows("a.org"), rows("b.org")), (1, 1), "{text}");
+    assert!(text.contains("1 more with --all"), "{text}");
+    assert_eq!(ca.ok(&["list", "--all"]).matches("OVER").count(), 2);
+}
+
+#[test]
+fn an_authority_that_is_over_makes_no_list() {
+    let ca = Ca::plain();
+    let key = rcgen::KeyPair::from_pem(&ca.read("pki/ca.key.pem")).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let now = time::OffsetDateTime::now_utc();
+    params.not_before = now - time::Duration::days(400);
+    params.not_after = now - time::Duration::days(2);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    let certificate = params.self_signed(&key).unwrap();
+    ca.dir.write("pki/ca.cert.pem", certificate.pem());
+    std::fs::remove_file(ca.path("pki/crl.pem")).unwrap();
+    let text = ca.ok(&["list"]);
+    assert!(
+        text.contains("OVER") && text.contains("nobody can make it anew"),
+        "{text}"
+    );
+    assert!(!text.contains("pki crl"), "{text}");
+    ca.fails(&["crl"], 78, &["ended"]);
+}

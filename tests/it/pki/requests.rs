@@ -598,3 +598,18 @@ fn what_a_request_says_plays_no_tricks_on_a_terminal() {
     let said = ca.ok(&["sign", "a.csr"]);
     assert!(said.contains("O=a\\u{202e}b"), "{said}");
 }
+
+#[test]
+fn a_dot_at_the_end_is_the_same_name() {
+    if !have("openssl") {
+        return;
+    }
+    let ca = Ca::plain();
+    request(&ca, "dot.csr", true, "/CN=Oo.fate.org.", &[]);
+    let said = ca.ok(&["sign", "dot.csr"]);
+    assert!(said.contains("certificate for oo.fate.org\n"), "{said}");
+    assert!(
+        !said.contains("the request asks") && !said.contains("the request says"),
+        "{said}"
+    );
+}
