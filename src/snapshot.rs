@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::route::RouteTable;
+use std::path::PathBuf;
 
 /// One generation of the configuration, immutable. A reload publishes a new one whole.
 #[derive(Debug)]
@@ -12,4 +13,6 @@ pub struct Snapshot {
     pub settings: Settings,
     /// sni.yaml.
     pub routes: RouteTable,
+    /// Where that was read.
+    pub routes_file: PathBuf,
 }

@@ -235,13 +235,18 @@ pub(super) fn reload(told: &Told) -> Value {
     })
 }
 
-/// `/api/config`: hub.yaml as it is in force, under its own keys. Of the token only where it is.
+/// `/api/config`: hub.yaml as it is in force, under its own keys. Of the token only where it is; of
+/// `routes` the file that was read.
 pub(super) fn config(control: &Control) -> Value {
     let snapshot = control.snapshot();
     let settings = &snapshot.settings;
     let mut all = network(settings);
     all.extend(times(settings));
     all.extend(rest(settings));
+    let file = &snapshot.routes_file;
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+    // A path may be no text, and has no other spelling here.
+    all.insert("routes".to_owned(), file.to_string_lossy().into());
     json!({
         "generation": snapshot.generation,
         "hash": hash(&control.reloads().get()),

@@ -2,7 +2,8 @@
 
 use crate::admin::client::{ClientError, ask, ask_within};
 use serde_json::Value;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A file that is still being written is settled by then.
@@ -23,22 +24,41 @@ pub enum Live {
     Elsewhere {
         /// Of its configuration.
         generation: u64,
+        /// Its routes file, if it says so.
+        file: Option<PathBuf>,
     },
-    /// It keeps its old configuration; why, as `check` tells it.
-    Refused(Vec<String>),
+    /// It keeps its old configuration.
+    Refused {
+        /// Why, as `check` tells it.
+        lines: Vec<String>,
+        /// Its routes file, if that is another one than was changed.
+        file: Option<PathBuf>,
+    },
 }
 
-/// Has the hub read its files, and looks whether `name` goes to `target` then, or nowhere.
-/// `allow_shrink`: take a table that lost most of its routes, this once.
+/// What is looked for after a change.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'e> {
+    /// Who.
+    pub name: &'e str,
+    /// Where that leads; `None`: nowhere.
+    pub target: Option<&'e str>,
+    /// The file that was changed.
+    pub file: &'e Path,
+    /// What the hub had before the change, [`counts`]; `None`: not known.
+    pub before: Option<&'e Value>,
+}
+
+/// Has the hub read its files, and looks whether it does what is expected then. That a removal leaves
+/// it without a route is no mistake where it had this party alone, of this very file; whatever else
+/// makes its table shrink it judges itself.
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn reload(
-    socket: &Path,
-    name: &str,
-    target: Option<&str>,
-    allow_shrink: bool,
-) -> Result<Live, ClientError> {
+pub fn reload(socket: &Path, expected: &Expected<'_>) -> Result<Live, ClientError> {
+    let Expected { name, target, .. } = *expected;
+    let last = target.is_none() && expected.before.is_some_and(|body| has_only(body, name));
+    let allow_shrink = last && runs_with(socket).is_some_and(|file| is_same(&file, expected.file));
     let parameters: &[_] = match allow_shrink {
         true => &[("allow_shrink", "true")],
         false => &[],
@@ -50,21 +70,29 @@ pub fn reload(
             other => break other?,
         }
     };
+    let file = || runs_with(socket).filter(|file| !is_same(file, expected.file));
     if reply.body["in_force"] == false {
         let lines = reply.body["text"].as_array().into_iter().flatten();
         let lines = lines.filter_map(|line| line.as_str().map(str::to_owned));
-        return Ok(Live::Refused(lines.collect()));
+        return Ok(Live::Refused {
+            lines: lines.collect(),
+            file: file(),
+        });
     }
     let body = ask(socket, "GET", "/api/routes", &[])?.body;
     let generation = body["generation"].as_u64().unwrap_or(0);
-    let row = row(&body, name).filter(|row| !row["line"].is_null());
     let agrees = match target {
-        Some(target) => row.is_some_and(|row| row["target"] == target),
-        None => row.is_none(),
+        Some(target) => rows_of(&body, name).any(|row| row["target"] == target),
+        None => rows_of(&body, name).next().is_none(),
     };
-    Ok(match agrees {
-        true => Live::InForce { generation },
-        false => Live::Elsewhere { generation },
+    let had = |body| rows_of(body, name).next().is_some();
+    if agrees && (target.is_some() || expected.before.is_some_and(had)) {
+        return Ok(Live::InForce { generation });
+    }
+    // One that runs with other files and never had it has not done what was asked.
+    Ok(match (agrees, file()) {
+        (true, None) => Live::InForce { generation },
+        (_, file) => Live::Elsewhere { generation, file },
     })
 }
 
@@ -93,7 +121,35 @@ pub fn counts(socket: &Path) -> Result<Value, ClientError> {
     ask_within(socket, COUNTS_WITHIN, "GET", "/api/routes", &[]).map(|reply| reply.body)
 }
 
-fn row<'b>(body: &'b Value, name: &str) -> Option<&'b Value> {
-    let mut rows = body["routes"].as_array()?.iter();
-    rows.find(|row| row["id"] == name)
+/// The routes file of the hub; `None`: an older one does not say.
+fn runs_with(socket: &Path) -> Option<PathBuf> {
+    let reply = ask_within(socket, COUNTS_WITHIN, "GET", "/api/config", &[]);
+    let body = reply.ok()?.body;
+    body["settings"]["routes"].as_str().map(PathBuf::from)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
+}
+
+/// What of a hub's routes stands in its file.
+fn written(body: &Value) -> impl Iterator<Item = &Value> {
+    let rows = body["routes"].as_array().into_iter().flatten();
+    rows.filter(|row| !row["line"].is_null())
+}
+
+fn rows_of<'b>(body: &'b Value, name: &'b str) -> impl Iterator<Item = &'b Value> {
+    written(body).filter(move |row| is_for(row, name))
+}
+
+fn has_only(body: &Value, name: &str) -> bool {
+    written(body).all(|row| is_for(row, name))
+}
+
+/// An id is the name as the file has it, and what tells several entries of it apart: `a.org:443#2`.
+fn is_for(row: &Value, name: &str) -> bool {
+    let id = row["id"].as_str().unwrap_or_default();
+    let own = id.split([':', '#']).next().unwrap_or_default();
+    own.trim_end_matches('.').eq_ignore_ascii_case(name)
 }

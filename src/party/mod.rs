@@ -23,7 +23,7 @@ pub use certificate::{
     Files, again, bundle_of, check_place, collect, differs, renew_secret, standing,
 };
 pub use error::PartyError;
-pub use live::{Live, counts, drain, reload};
+pub use live::{Expected, Live, counts, drain, reload};
 pub use name::{Hub, Party};
 pub use plan::{Plan, Wish, add, remove, reroute};
 pub use routes::{Change, Prepared, Routes, Row};

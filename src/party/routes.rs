@@ -56,8 +56,6 @@ pub struct Change {
     loaded: Loaded,
     /// What `check` warns of because of it.
     pub warnings: Vec<Problem>,
-    /// Whether the hub takes it only if it is told to.
-    pub empties: bool,
 }
 
 /// A change that is on the disk, beside its place.
@@ -249,7 +247,6 @@ impl Routes {
             path: self.path.clone(),
             real: self.real.clone(),
             old: self.text.clone(),
-            empties: loaded.routes.is_empty(),
             new,
             loaded,
         })

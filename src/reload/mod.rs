@@ -162,7 +162,8 @@ impl Reloader {
         let settings = keep_fixed(settings, &self.current.settings);
         routes.adopt(&self.current.routes);
         let same_routes = tell_difference(&routes, &self.current.routes);
-        if same_routes && settings == self.current.settings {
+        let same_file = routes_file == self.current.routes_file;
+        if same_routes && same_file && settings == self.current.settings {
             return Verdict::Unchanged;
         }
         let generation = self.current.generation + 1;
@@ -170,6 +171,7 @@ impl Reloader {
             generation,
             settings,
             routes,
+            routes_file,
         });
         Verdict::Live(Arc::clone(&self.current))
     }

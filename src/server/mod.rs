@@ -394,6 +394,7 @@ pub async fn run(
         generation: 1,
         settings,
         routes,
+        routes_file,
     });
     let splice = tunnel::self_test();
     let (resolver, broken) = Resolver::open(ResolverFiles::default());
@@ -404,7 +405,7 @@ pub async fn run(
     info!(
         routes = snapshot.routes.len(),
         "routes are those of {}",
-        routes_file.display()
+        snapshot.routes_file.display()
     );
     let (reload, mut asked) = mpsc::channel(ASKED);
     let (upgrade, mut upgrades) = mpsc::channel(ASKED);

@@ -7,7 +7,7 @@ use crate::cli::exit::{Exit, answer};
 use crate::cli::pki::receipt::shown;
 use crate::cli::pki::{Lifetime, passphrase, sign};
 use crate::party::{
-    self, CERTIFICATES, Facts, Hub, LAYOUTS, Party, PartyError, Plan, Routes, Wish,
+    self, CERTIFICATES, Expected, Facts, Hub, LAYOUTS, Party, PartyError, Plan, Routes, Wish,
 };
 use crate::pki::{
     Authority, Delivery, Folder, Form, Issue, Layout, Locked, Name, Order, Request, To,
@@ -129,9 +129,12 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
     let path = routes.path.clone();
     drop(routes);
-    let told = args
-        .star
-        .live(&asked.party.name, Some(&args.route), false)?;
+    let told = args.star.live(&Expected {
+        name: &asked.party.name,
+        target: Some(&args.route),
+        file: &path,
+        before: None,
+    })?;
     let done = Added {
         party: &asked.party,
         hub_name: asked.hub_name.as_ref(),

@@ -13,12 +13,12 @@ use super::hub;
 use super::pki::{Place, Stop as PkiStop, exit_of, receipt};
 use crate::admin::client::ClientError;
 use crate::config::Sources;
-use crate::party::{Change, Live, Party, PartyError, Routes};
+use crate::party::{Change, Expected, Live, Party, PartyError, Routes};
 use crate::pki::Folder;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Parties of the star: route, certificate and what each is given.
 #[derive(Debug, ClapArgs)]
@@ -177,6 +177,12 @@ impl Star {
         hub::socket(self.admin.as_deref(), self.config.as_deref()).map_err(Stop::Told)
     }
 
+    /// What the hub has, if it says so soon.
+    fn counts(&self) -> Result<Option<Value>, Stop> {
+        let socket = self.socket()?;
+        Ok(socket.and_then(|socket| crate::party::counts(&socket).ok()))
+    }
+
     /// Without an authority there are routes all the same.
     pub(super) fn folder(&self) -> Option<Folder> {
         self.authority.open().ok()
@@ -210,14 +216,14 @@ impl Star {
     }
 
     /// What the hub that runs here makes of the file; told in words, as JSON, and as an exit code.
-    fn live(&self, name: &str, target: Option<&str>, allow_shrink: bool) -> Result<Told, Stop> {
+    fn live(&self, expected: &Expected<'_>) -> Result<Told, Stop> {
         let Some(socket) = self.socket()? else {
             return Ok(Told::unasked(
                 "hub.yaml says `admin: off`: it takes the file by itself",
             ));
         };
-        let outcome = crate::party::reload(&socket, name, target, allow_shrink);
-        Ok(Told::of(&socket, outcome, target.is_some()))
+        let outcome = crate::party::reload(&socket, expected);
+        Ok(Told::of(&socket, outcome, expected.target.is_some()))
     }
 }
 
@@ -248,7 +254,7 @@ impl Told {
         }
     }
 
-    fn of(socket: &std::path::Path, outcome: Result<Live, ClientError>, route: bool) -> Told {
+    fn of(socket: &Path, outcome: Result<Live, ClientError>, route: bool) -> Told {
         let (behind, has) = (
             socket.display(),
             if route {
@@ -270,16 +276,17 @@ impl Told {
                 Some(true),
                 Exit::Ok,
             ),
-            Ok(Live::Elsewhere { generation }) => told(
+            Ok(Live::Elsewhere { generation, file }) => told(
                 format!(
                     "the one behind {behind} took its files (generation {generation}), and they do not \
-                     say so: it runs with other files than these"
+                     say so: {}",
+                    others(file.as_deref())
                 ),
                 Some(true),
                 Some(false),
                 Exit::No,
             ),
-            Ok(Live::Refused(lines)) => told(
+            Ok(Live::Refused { lines, file: None }) => told(
                 format!(
                     "REFUSED, the old configuration stays in force:\n{}",
                     lines.join("\n")
@@ -287,6 +294,16 @@ impl Told {
                 Some(true),
                 Some(false),
                 Exit::Config,
+            ),
+            Ok(Live::Refused { lines, file }) => told(
+                format!(
+                    "the one behind {behind} refuses its files, and {}:\n{}",
+                    others(file.as_deref()),
+                    lines.join("\n")
+                ),
+                Some(true),
+                Some(false),
+                Exit::No,
             ),
             Err(ClientError::NotRunning(_)) => told(
                 format!("none runs behind {behind}: the file counts when one starts"),
@@ -302,6 +319,15 @@ impl Told {
             ),
         }
     }
+}
+
+/// Of a hub whose routes are not those that were changed.
+fn others(file: Option<&Path>) -> String {
+    let file = file.map(|file| format!(" (its routes: {})", file.display()));
+    format!(
+        "it runs with other files than these{}",
+        file.unwrap_or_default()
+    )
 }
 
 /// A dry run's answer: what would become of the file, and what an operator should know.

@@ -5,8 +5,8 @@ use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub;
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, Party, PartyError, Plan, Routes};
-use serde_json::json;
+use crate::party::{self, Expected, Party, PartyError, Plan, Routes};
+use serde_json::{Value, json};
 
 /// Takes a party's route out of sni.yaml. Standing tunnels stay, unless they are ended; certificate
 /// and bundle stay, too.
@@ -36,7 +36,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let file = routes.path.display().to_string();
     let plan = party::remove(&routes, &party.name)?;
     let absent = plan.is_none();
-    if absent && !known(args, &routes, &party)? {
+    // As the hub was before it sees the change.
+    let before = args.star.counts()?;
+    if absent && !known(args, &routes, &party, before.as_ref()) {
         return Err(PartyError::Refused(format!(
             "{file}: no entry for {}; `snihub party list` shows them",
             party.name
@@ -50,12 +52,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     if args.dry_run {
         return Ok(would(&party.name, change.as_ref(), &notes, args.format));
     }
-    let empties = change.as_ref().is_none_or(|change| change.empties) && routes.rows().count() <= 1;
     let prepared = change.map(party::Change::prepare).transpose()?;
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
+    let path = routes.path.clone();
     drop(routes);
-    // The last one may leave, too, this once.
-    let told = args.star.live(&party.name, None, empties)?;
+    let told = args.star.live(&Expected {
+        name: &party.name,
+        target: None,
+        file: &path,
+        before: before.as_ref(),
+    })?;
     let mut drained = None;
     if let (true, Some(socket), Exit::Ok) = (args.end_tunnels, &told.socket, told.exit)
         && told.json["running"] == true
@@ -106,7 +112,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
 
 /// Whether a name that is not in the file was there: by what a removal leaves behind, or because the
 /// hub still has to do with it, as when that was cut short.
-fn known(args: &Args, routes: &Routes, party: &Party) -> Result<bool, Stop> {
+fn known(args: &Args, routes: &Routes, party: &Party, before: Option<&Value>) -> bool {
     let name = &party.name;
     let folder = args.star.folder();
     let issued = folder.as_ref().is_some_and(|folder| {
@@ -114,14 +120,9 @@ fn known(args: &Args, routes: &Routes, party: &Party) -> Result<bool, Stop> {
         let mut entries = listing.entries.iter();
         entries.any(|entry| entry.issue.primary == *name)
     });
-    if issued || args.bundles.of(party, folder.as_ref()).is_dir() || routes.had(name) {
-        return Ok(true);
-    }
-    let Some(socket) = args.star.socket()? else {
-        return Ok(false);
+    let counted = || {
+        let mut rows = before.into_iter().flat_map(|body| hub::rows(body, "routes"));
+        rows.any(|row| row["id"] == *name)
     };
-    let body = party::counts(&socket).unwrap_or_default();
-    Ok(hub::rows(&body, "routes")
-        .iter()
-        .any(|row| row["id"] == *name))
+    issued || args.bundles.of(party, folder.as_ref()).is_dir() || routes.had(name) || counted()
 }

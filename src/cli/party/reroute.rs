@@ -4,7 +4,7 @@ use super::{Star, Stop, say, would};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, Plan};
+use crate::party::{self, Expected, Plan};
 use serde_json::json;
 
 /// Changes where the hub finds a party's broker: new tunnels go there, standing ones stay where they
@@ -37,8 +37,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     }
     let prepared = change.map(party::Change::prepare).transpose()?;
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
+    let path = routes.path.clone();
     drop(routes);
-    let told = args.star.live(name, Some(&args.route), false)?;
+    let told = args.star.live(&Expected {
+        name,
+        target: Some(&args.route),
+        file: &path,
+        before: None,
+    })?;
     if args.format == Format::Json {
         let body = json!({
             "party": party.id,

@@ -286,9 +286,11 @@ fn the_configuration_in_force_has_every_key() {
     let config = unix(&socket(&hub), "GET", "/api/config").json();
     let settings = config["settings"].as_object().unwrap();
     assert_eq!(settings["hello_timeout_ms"], 7_000);
+    let routes = hub.folder().join("sni.yaml");
+    assert_eq!(settings["routes"], routes.to_str().unwrap());
     let keys: Vec<String> = snihub::config::hub_keys();
     let top = keys.iter().filter(|key| !key.contains('.'));
-    for key in top.filter(|key| *key != "routes") {
+    for key in top {
         let in_ms = format!("{key}_ms");
         assert!(
             settings.contains_key(key) || settings.contains_key(&in_ms),

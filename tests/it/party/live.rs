@@ -196,3 +196,77 @@ fn the_list_does_not_wait_for_a_hub_that_hangs() {
         assert!(words.join(" ").contains(why), "{said}");
     }
 }
+
+/// Thirty parties, and the hub that has them all.
+fn thirty() -> (String, Hub) {
+    let party = Party::start(b'a');
+    let entries = (1..=30).map(|n| party.entry(&format!("{n}.fate.org")));
+    let table = format!("sni:\n{}", entries.collect::<String>());
+    let hub = hub(&table);
+    (table, hub)
+}
+
+fn routes(hub: &Hub) -> usize {
+    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .args(["status", "--format", "json", "--admin"])
+        .arg(hub.folder().join("admin.sock"))
+        .output()
+        .unwrap();
+    let status: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    status["routes"].as_u64().unwrap() as usize
+}
+
+#[test]
+fn a_removal_does_not_take_the_other_routes_of_a_hub_that_refused_a_cut_file() {
+    let star = Star::new();
+    let (table, hub) = thirty();
+    ok(&star, &hub, &["remove", "7"]);
+    assert_eq!(routes(&hub), 29);
+    let foreign = table.split_once("sni:\n").unwrap().1;
+    let foreign = foreign.replace("1.fate.org", "x.example");
+    let one = foreign.find("- ").unwrap();
+    let two = foreign[one + 2..].find("- ").unwrap() + one + 2;
+    // Cut behind its first entry, cut before it, and cut behind one that is then removed itself.
+    for (text, name) in [
+        (format!("sni:\n{}", &foreign[..two]), "7"),
+        ("sni:\n".to_owned(), "7"),
+        (format!("sni:\n{}", &table["sni:\n".len()..][..two]), "1"),
+    ] {
+        hub.replace("sni.yaml", &text);
+        let said = run(&star, &hub, &["remove", name]);
+        assert_eq!(said.code, Some(78), "{text}: {}{}", said.out, said.err);
+        assert!(said.out.contains("routes would be gone"), "{}", said.out);
+        assert_eq!(routes(&hub), 29, "{text}");
+    }
+}
+
+#[test]
+fn a_removal_from_another_file_takes_nothing_from_the_hub() {
+    let (_, hub) = thirty();
+    let star = Star::with("sni:\n- {fqdn: 2.fate.org, tunnel_route: h.org:1}\n");
+    hub.replace("sni.yaml", "sni:\n");
+    let admin = hub.folder().join("admin.sock");
+    let remove = |name: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+        command.args(["party", "remove", name, "--routes", "sni.yaml", "--admin"]);
+        command.arg(&admin).current_dir(star.ca.dir.path());
+        Said::of(&command.output().unwrap())
+    };
+    let said = remove("2");
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    let file = hub.folder().join("sni.yaml");
+    let words = |said: &Said| said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in ["runs with other files", file.to_str().unwrap()] {
+        assert!(words(&said).contains(word), "{}", said.out);
+    }
+    assert_eq!(routes(&hub), 30);
+    // Nor does one that takes its files, and never had that party.
+    let twenty: Vec<String> = (1..=20)
+        .map(|n| format!("- {{fqdn: {n}.fate.org, tunnel_route: h.org:1}}\n"))
+        .collect();
+    hub.replace("sni.yaml", &format!("sni:\n{}", twenty.concat()));
+    star.write("sni:\n- {fqdn: 99.fate.org, tunnel_route: h.org:1}\n");
+    let said = remove("99");
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    assert!(words(&said).contains("runs with other files"), "{}", said.out);
+}
