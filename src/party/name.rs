@@ -70,6 +70,10 @@ impl Hub {
         }
         let port = template.written_port();
         let (host, port) = match port {
+            // Not written, or one that nobody listens on.
+            None if text.contains(':') && !text.ends_with(']') => {
+                return Err(bad("the port is in 1..=65535".to_owned()));
+            }
             None => (text, 443),
             Some(port) => (text.rsplit_once(':').map_or(text, |(host, _)| host), port),
         };
@@ -128,7 +132,17 @@ mod tests {
         assert_eq!(shown("proxy.fate.org"), Some("proxy.fate.org:443".into()));
         assert_eq!(shown("[fd00::1]:8443"), Some("[fd00::1]:8443".into()));
         assert_eq!(shown("10.0.0.1:443"), Some("10.0.0.1:443".into()));
-        for wrong in ["", "a b", "h:0x", "h:70000", "$1:443", "https://h"] {
+        for wrong in [
+            "",
+            "a b",
+            "h:0x",
+            "h:70000",
+            "$1:443",
+            "https://h",
+            "h:0",
+            "[fd00::1]:0",
+            "h:00",
+        ] {
             assert_eq!(shown(wrong), None, "{wrong:?}");
         }
     }
