@@ -2,11 +2,11 @@
 
 use super::{Question, Trust};
 use crate::pki::{Certificate, Moment};
-use rustls::CertificateError;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 use std::time::Duration;
 
 /// One thing that is wrong with a server's certificate.
@@ -81,8 +81,7 @@ pub(super) fn judge(
         _ => faults.push(Fault::OtherNames),
     }
     if let Some(trust) = question.trust {
-        // At a time when the certificate itself is good: its own time is judged above.
-        let at = now.0.clamp(own.not_before.0, own.not_after.0);
+        let at = within(own, now);
         // RFC 5280 section 4.2.1.9: the verifier takes none for a server's, whoever signed it.
         let fault = match own.authority {
             true => Some(Fault::OfAuthority),
@@ -103,13 +102,9 @@ fn signed(
     parsed: &ParsedCertificate<'_>,
     others: &[CertificateDer<'_>],
     trust: &Trust,
-    at: i64,
+    at: UnixTime,
 ) -> Option<Fault> {
-    let at = UnixTime::since_unix_epoch(Duration::from_secs(at.max(0).unsigned_abs()));
-    let algorithms = default_provider().signature_verification_algorithms;
-    let verdict =
-        verify_server_cert_signed_by_trust_anchor(parsed, &trust.0, others, at, algorithms.all);
-    let error = match verdict {
+    let error = match verify(parsed, others, &trust.roots, at) {
         Ok(()) => return None,
         Err(rustls::Error::InvalidCertificate(error)) => error,
         Err(error) => return Some(Fault::Other(error.to_string())),
@@ -131,6 +126,37 @@ fn signed(
         CertificateError::Other(error) => Fault::Other(in_words(&error.0.to_string())),
         error => Fault::Other(in_words(&error.to_string())),
     })
+}
+
+/// When the trusted authority ends that has signed a chain; of several, which may all be asked, the
+/// last. `None`: none has.
+pub(super) fn authority_ends(
+    chain: &[CertificateDer<'_>],
+    own: &Certificate,
+    question: &Question<'_>,
+) -> Option<Moment> {
+    let (leaf, others) = chain.split_first()?;
+    let parsed = ParsedCertificate::try_from(leaf).ok()?;
+    let at = within(own, Moment::of(question.now));
+    let each = question.trust?.each.iter();
+    let signers = each.filter(|(root, _)| verify(&parsed, others, root, at).is_ok());
+    signers.map(|(_, ends)| *ends).max()
+}
+
+/// A time when the certificate itself is good: its own time is judged by itself.
+fn within(own: &Certificate, now: Moment) -> UnixTime {
+    let at = now.0.min(own.not_after.0).max(own.not_before.0);
+    UnixTime::since_unix_epoch(Duration::from_secs(at.max(0).unsigned_abs()))
+}
+
+fn verify(
+    parsed: &ParsedCertificate<'_>,
+    others: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    at: UnixTime,
+) -> Result<(), rustls::Error> {
+    let algorithms = default_provider().signature_verification_algorithms;
+    verify_server_cert_signed_by_trust_anchor(parsed, roots, others, at, algorithms.all)
 }
 
 /// The verifier's errors have names for programs, not texts: `PathLenConstraintViolated` becomes

@@ -1,11 +1,11 @@
 //! TLS that looks at everything and minds nothing: a certificate is recorded, right or wrong, and
 //! the handshake goes on.
 
-use super::certificate::{Fault, judge};
+use super::certificate::{Fault, authority_ends, judge};
 use super::noted::Noted;
 use super::pulsar::NoPulsar;
 use super::{Identity, Question};
-use crate::pki::Certificate;
+use crate::pki::{Certificate, Moment};
 use crate::tls::{LooksLike, looks_like};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -52,6 +52,8 @@ pub struct Tls {
     pub others: usize,
     /// What is wrong with it.
     pub faults: Vec<Fault>,
+    /// When the trusted authority ends that has signed it; `None`: none has.
+    pub authority_ends: Option<Moment>,
     /// What it wants of clients.
     pub client: ClientCertificate,
     /// From the hello to the end of the handshake.
@@ -179,6 +181,10 @@ fn tells(
         .ok_or_else(|| "there is none".to_owned())
         .and_then(|der| Certificate::read(der));
     let mut faults = judge(chain, certificate.as_ref(), question);
+    let authority_ends = certificate
+        .as_ref()
+        .ok()
+        .and_then(|read| authority_ends(chain, read, question));
     faults.extend(witness.unproven().map(Fault::KeyNotProven));
     Tls {
         version: match session.protocol_version() {
@@ -193,6 +199,7 @@ fn tells(
         der: own.map(|der| der.to_vec()).unwrap_or_default(),
         others: chain.len().saturating_sub(1),
         faults,
+        authority_ends,
         client: match (asked.asked.load(Relaxed), question.identity) {
             (false, _) => ClientCertificate::NotAsked,
             (true, None) => ClientCertificate::Asked,

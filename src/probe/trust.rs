@@ -1,15 +1,22 @@
 //! Whom to trust, and what to show: read from PEM.
 
+use crate::pki::{Certificate, Moment};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// The authorities that count.
 #[derive(Debug, Clone)]
-pub struct Trust(pub(super) Arc<RootCertStore>);
+pub struct Trust {
+    pub(super) roots: Arc<RootCertStore>,
+    /// Each by itself, and when it ends: the verifier does not look at that (RFC 5280 section 6.1.1 has
+    /// an anchor's name and key alone), and OpenSSL does.
+    pub(super) each: Arc<[(Arc<RootCertStore>, Moment)]>,
+}
 
 impl Trust {
     /// Every certificate of a text in PEM.
@@ -17,12 +24,22 @@ impl Trust {
     /// # Errors
     /// Why none can be had, in words.
     pub fn read(pem: &[u8]) -> Result<Trust, String> {
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut each) = (RootCertStore::empty(), Vec::new());
         for certificate in certificates(pem)? {
-            let added = roots.add(certificate);
-            added.map_err(|error| format!("holds a certificate that no authority has: {error}"))?;
+            let bad =
+                |error: &dyn Display| format!("holds a certificate that no authority has: {error}");
+            let ends = Certificate::read(&certificate)
+                .map_err(|why| bad(&why))?
+                .not_after;
+            let mut one = RootCertStore::empty();
+            one.add(certificate).map_err(|error| bad(&error))?;
+            roots.extend(one.roots.iter().cloned());
+            each.push((Arc::new(one), ends));
         }
-        Ok(Trust(Arc::new(roots)))
+        Ok(Trust {
+            roots: Arc::new(roots),
+            each: each.into(),
+        })
     }
 }
 

@@ -20,8 +20,12 @@ pub(super) fn judge(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
     if let Some(since) = leg.issued.and_then(|issued| issued.revoked(&tls.der)) {
         findings.push(revoked(leg, since));
     }
+    let authority = authority(leg, tls, now);
+    findings.extend(authority);
     if let Ok(own) = &tls.certificate
-        && findings.is_empty()
+        && findings
+            .iter()
+            .all(|finding| finding.check == "authority.due")
     {
         findings.push(well(leg, own, now));
     }
@@ -31,6 +35,33 @@ pub(super) fn judge(leg: &Leg<'_>, tls: &Tls) -> Vec<Finding> {
         findings.extend(several(leg, &own.names));
     }
     findings
+}
+
+/// Of an authority that ends before what it has signed: the probe's verifier does not look at that;
+/// OpenSSL, and with it the C++ and Python clients, takes no certificate of it then.
+fn authority(leg: &Leg<'_>, tls: &Tls, now: Moment) -> Option<Finding> {
+    let own = tls.certificate.as_ref().ok()?;
+    let ends = tls.authority_ends.filter(|ends| *ends < own.not_after)?;
+    let days = ends.days_after(now);
+    let place = match leg.at_hub {
+        true => "",
+        false => "on the hub's machine: ",
+    };
+    let finding = if ends < now {
+        let seen = format!("the authority that signed its certificate is over since {ends}");
+        Finding::error("authority.over", seen)
+            .why("C++ and Python clients refuse every certificate of it, whatever that says itself")
+    } else if days < DUE_DAYS {
+        let seen = format!(
+            "the authority that signed its certificate ends {ends}, in {}",
+            days_of(days)
+        );
+        Finding::warning("authority.due", seen)
+            .why("C++ and Python clients refuse every certificate of it from then on")
+    } else {
+        return None;
+    };
+    Some(finding.fix(format!("{place}{SUCCESSION}")))
 }
 
 /// A certificate that is good for other parties, too: those that the hub leads elsewhere. What is below
@@ -110,6 +141,13 @@ fn right(leg: &Leg<'_>) -> String {
     let renew = format!("`snihub pki renew {name} --layout {layout}`");
     let issue = format!("`snihub pki issue {layout} {name}`");
     let to_it = "its files to the party's machine";
+    // Whatever would be issued now is refused.
+    if leg
+        .issued
+        .is_some_and(|issued| issued.bounds(Moment::now()))
+    {
+        return format!("our authority is over: {SUCCESSION}");
+    }
     match leg.issued.map(|issued| issued.has(leg.party, leg.layout)) {
         Some(Has::Standing) => format!(
             "our authority has one that stands (`snihub party show {id}`): {to_it}; or a new one: {renew}"

@@ -7,7 +7,7 @@ use super::issued::{Issued, lacking};
 use super::leg::{Leg, Routed, Way, judge, judge_by};
 use crate::net::{Host, Target};
 use crate::party::{Party, Routes};
-use crate::pki::Layout;
+use crate::pki::{Layout, Moment, SUCCESSION};
 use crate::refusal::Refusal;
 use crate::route::TargetTemplate;
 use crate::tls::ServerName;
@@ -180,7 +180,16 @@ impl HubSide<'_> {
         {
             let route = target.as_ref().map(Target::to_string);
             let route = route.as_deref().unwrap_or("HOST:6651");
-            configuration.push(lacking(party, route, layout));
+            let finding = lacking(party, route, layout);
+            let now = Moment::now();
+            let over = self
+                .issued
+                .as_ref()
+                .is_some_and(|issued| issued.bounds(now));
+            configuration.push(match over {
+                true => finding.fix(format!("our authority is over: {SUCCESSION}")),
+                false => finding,
+            });
         }
         let mut sections = vec![Section::new("configuration", configuration)];
         let mut direct = None;

@@ -33,6 +33,54 @@ fn an_expired_one() {
 }
 
 #[test]
+fn one_of_an_authority_that_is_over_or_will_be() {
+    let rig = Rig::new();
+    let leaf = rig.lasting("9998.fate.org", [-30, 380]);
+    let hub = hub(&[("9998.fate.org", rig.broker(&leaf, "9998.fate.org"))]);
+    rig.ca.dir.write("over.pem", &rig.authority_until(-3));
+    rig.ca.dir.write("due.pem", &rig.authority_until(5));
+    let said = rig.doctor(&hub, &["9998", "--trust", "over.pem"]);
+    said.error(
+        "directly",
+        "authority.over",
+        "is over since",
+        "snihub pki init",
+    );
+    let well = |said: &Diagnosis| {
+        said.found("directly")
+            .contains(&"ok certificate".to_owned())
+    };
+    assert!(!well(&said), "{:#}", said.body);
+    let said = rig.doctor(&hub, &["9998", "--trust", "due.pem"]);
+    let due = said.finding("directly", "authority.due");
+    assert_eq!(due["severity"], "warning", "{due}");
+    assert!(well(&said), "{:#}", said.body);
+    // Whoever of several with one name and key lasts longest may be asked.
+    let both = rig.authority_until(-3) + &rig.ca.read("pki/ca.cert.pem");
+    rig.ca.dir.write("both.pem", &both);
+    let said = rig.doctor(&hub, &["9998", "--trust", "both.pem"]);
+    assert!(well(&said) && said.code == Some(0), "{:#}", said.body);
+}
+
+#[test]
+fn nothing_that_needs_an_authority_is_advised_when_ours_is_over() {
+    let rig = Rig::new();
+    let leaf = rig.lasting("9998.fate.org", [-30, -3]);
+    let hub = hub(&[("9998.fate.org", rig.broker(&leaf, "9998.fate.org"))]);
+    rig.ca
+        .dir
+        .write("pki/ca.cert.pem", &rig.authority_until(-2));
+    let said = rig.doctor(&hub, &["9998"]);
+    let ended = said.finding("directly", "certificate.ended");
+    let lacking = said.finding("configuration", "authority");
+    for fix in [&ended["fix"], &lacking["fix"]] {
+        let fix = fix.as_str().unwrap();
+        let wrong = fix.contains("pki renew") || fix.contains("party add");
+        assert!(fix.contains("pki init") && !wrong, "{fix}");
+    }
+}
+
+#[test]
 fn one_that_is_good_for_several_parties() {
     let rig = Rig::new();
     let own = rig.broker(&rig.identity(&["9998.fate.org"]), "9998.fate.org");

@@ -5,7 +5,10 @@ use crate::support::certs::Identity;
 use crate::support::hub::{Hub, Options};
 use crate::support::pulsar;
 use crate::support::tls_server::{self, Service};
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair,
+};
 use serde_json::Value;
 use snihub::pki::Folder;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -66,6 +69,11 @@ impl Rig {
         }
     }
 
+    /// The same authority, name and key, with an end so many days from now; PEM.
+    pub(super) fn authority_until(&self, days: i64) -> String {
+        authority_until(&self.ca, days)
+    }
+
     /// A broker with TLS.
     pub(super) fn broker(&self, identity: &Identity, advertised: &'static str) -> SocketAddr {
         tls_server::start(identity, Service::Pulsar(advertised))
@@ -123,6 +131,20 @@ impl Rig {
         command.current_dir(self.ca.dir.path()).stdin(Stdio::null());
         Said::of(&command.output().unwrap())
     }
+}
+
+/// The authority of `pki/`, name and key, with an end so many days from now; PEM.
+pub(crate) fn authority_until(ca: &Ca, days: i64) -> String {
+    let key = KeyPair::from_pem(&ca.read("pki/ca.key.pem")).unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let name = &mut params.distinguished_name;
+    name.push(DnType::CommonName, "fate.org star CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let end = OffsetDateTime::now_utc() + time::Duration::days(days);
+    params.not_before = end - time::Duration::days(30);
+    params.not_after = end;
+    params.self_signed(&key).unwrap().pem()
 }
 
 /// A hub with these routes.
