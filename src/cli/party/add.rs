@@ -35,7 +35,8 @@ pub(super) struct Args {
     /// What it runs
     #[arg(long, default_value = "pulsar", value_parser = layouts())]
     layout: Layout,
-    /// Its certificate request, PEM or DER: its private key stays with it
+    /// Its certificate request, PEM or DER: its private key stays with it. Only the key counts: it is
+    /// signed for PARTY, whatever names it asks for, and a note says which it does not get
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
     /// Where its connections come from, if that is not where it listens; more than once
@@ -262,6 +263,13 @@ fn standing<'f>(folder: &'f Folder, asked: &Asked) -> Result<Option<&'f Issue>, 
 /// What `--dry-run` says.
 fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit, Stop> {
     let there = standing(folder, asked)?.is_some();
+    if !there {
+        folder.check(
+            &asked.order,
+            asked.hub_name.as_ref(),
+            asked.request.as_ref(),
+        )?;
+    }
     party::check_place(folder, &asked.order, &asked.bundle.join(CERTIFICATES))?;
     let notes = [plan.notes, asked.notes(!there)].concat();
     let diff = plan

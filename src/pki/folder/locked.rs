@@ -90,13 +90,7 @@ impl Locked {
         delivery: &Delivery,
         writer: &mut dyn Write,
     ) -> Result<Receipt, PkiError> {
-        let waived = Waived {
-            hubs: hub.map_or(&[], std::slice::from_ref),
-            lends: true,
-            said: true,
-            organization: true,
-            ..Waived::default()
-        };
+        let waived = Waived::issuing(hub);
         policy::check(&self.folder.state, order, waived)?;
         let bundle = order.make(authority, self.numbers())?;
         let said = ByWord {
@@ -121,11 +115,7 @@ impl Locked {
         writer: &mut dyn Write,
     ) -> Result<Receipt, PkiError> {
         request.check_layout(order.layout())?;
-        let waived = Waived {
-            said,
-            organization,
-            ..Waived::default()
-        };
+        let waived = Waived::signing((said, organization));
         policy::check(&self.folder.state, order, waived)?;
         let serial = self.numbers()()?;
         let bundle = order.sign(authority, request.key(), serial)?;

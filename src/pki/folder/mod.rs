@@ -18,6 +18,7 @@
 
 mod deliver;
 mod index;
+mod judge;
 mod list;
 mod locked;
 mod place;

@@ -5,5 +5,5 @@ mod certificates;
 mod hub;
 mod not_tls;
 mod partys_side;
-mod rig;
+pub(crate) mod rig;
 mod well;

@@ -145,3 +145,36 @@ fn a_port_that_the_hub_would_not_dial_is_told() {
     let said = star.ok(&[&ADD[..], &["--config", "hub.yaml"]].concat());
     assert!(said.contains("connect_ports"), "{said}");
 }
+
+#[test]
+fn a_dry_run_refuses_what_would_be_refused() {
+    let star = Star::new();
+    let add = |party, more: &[&'static str]| [&["add", party, "--route", "h:1"], more].concat();
+    for (arguments, code, word) in [
+        (add("fate.org", &[]), 64, "the authority's domain"),
+        (
+            add("proxy.fate.org", &["--hub", "h.fate.org:443"]),
+            1,
+            "proxy.fate.org",
+        ),
+    ] {
+        star.fails(&arguments, code, &[word]);
+        star.fails(&[&arguments[..], &["--dry-run"]].concat(), code, &[word]);
+    }
+    star.ok(&add("9997", &[]));
+    let over = crate::doctor::rig::authority_until(&star.ca, -6);
+    star.ca.dir.write("pki/ca.cert.pem", &over);
+    star.fails(&add("9998", &["--dry-run"]), 78, &["ended"]);
+    // What was issued before is there.
+    let said = star.ok(&add("9997", &["--dry-run"]));
+    assert!(said.contains("9997.fate.org has stays"), "{said}");
+}
+
+#[test]
+fn a_hub_without_a_port_that_anybody_can_reach() {
+    let star = Star::new();
+    for hub in ["h.org:0", "[fd00::1]:0"] {
+        let arguments = ["add", "9998", "--route", "h:1", "--hub", hub];
+        star.fails(&arguments, 64, &["1..=65535"]);
+    }
+}
