@@ -17,13 +17,14 @@ use crate::pki::{Folder, Layout};
 use crate::probe::{Identity, Prober, Trust};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime;
 
 /// For each step where a party is one line of many.
 const GLANCE: Duration = Duration::from_secs(2);
 /// Parties that are asked at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 /// Asks parties, directly and through the hub, and says what is wrong and which line to change.
 #[derive(Debug, clap::Args)]
@@ -182,28 +183,41 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     }
     let names: Vec<String> = side.parties().into_iter().map(|party| party.name).collect();
     let mut reports = vec![side.hub()];
-    for some in parties.chunks(AT_ONCE) {
-        reports.extend(together(some.iter().map(|party| side.party(&doctor, party, &names))).await);
-    }
+    let asked = parties
+        .iter()
+        .map(|party| side.party(&doctor, party, &names));
+    reports.extend(together(asked).await);
     Ok(reports)
 }
 
-/// All of them at once on this thread; their answers in the order of asking.
+/// [`AT_ONCE`] of them on this thread, the next as soon as one is done; their answers in the order of
+/// asking.
 async fn together<F: Future>(asked: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = asked.map(|future| (Box::pin(future), None)).collect();
+    let mut waiting = asked.enumerate();
+    let (mut running, mut answers) = (Vec::new(), Vec::new());
     std::future::poll_fn(|context| {
-        for (future, done) in running.iter_mut().filter(|(_, done)| done.is_none()) {
-            if let std::task::Poll::Ready(answer) = future.as_mut().poll(context) {
-                *done = Some(answer);
+        loop {
+            let free = AT_ONCE - running.len();
+            let next = waiting.by_ref().take(free);
+            running.extend(next.map(|(at, future)| (at, Box::pin(future))));
+            let before = running.len();
+            running.retain_mut(|(at, future)| match future.as_mut().poll(context) {
+                Poll::Ready(answer) => {
+                    answers.push((*at, answer));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            match (before, running.len()) {
+                (0, _) => return Poll::Ready(()),
+                (before, after) if before == after => return Poll::Pending,
+                _ => {}
             }
-        }
-        match running.iter().all(|(_, done)| done.is_some()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
         }
     })
     .await;
-    running.into_iter().filter_map(|(_, done)| done).collect()
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn heard(star: &Star, patience: Duration) -> Result<Result<Heard, Unheard>, Stop> {
@@ -286,15 +300,15 @@ pub(super) fn health(
             identity: None,
             patience: GLANCE,
         };
-        let (parties, mut found) = (side.parties(), Vec::new());
+        let parties = side.parties();
         let names: Vec<String> = parties.iter().map(|party| party.name.clone()).collect();
-        for some in parties.chunks(AT_ONCE) {
-            let asked = some.iter().map(|party| side.health(&doctor, party, &names));
-            let answers = together(asked).await;
-            let named = some.iter().map(|party| party.name.clone()).zip(answers);
-            found.extend(named.filter_map(|(name, finding)| Some((name, finding?))));
-        }
-        found
+        let asked = parties
+            .iter()
+            .map(|party| side.health(&doctor, party, &names));
+        let named = names.iter().cloned().zip(together(asked).await);
+        named
+            .filter_map(|(name, finding)| Some((name, finding?)))
+            .collect()
     }))
 }
 
@@ -307,4 +321,34 @@ fn read(file: &Path) -> Result<Vec<u8>, Stop> {
             false => Exit::Config,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn who_is_slow_keeps_nobody_waiting_and_not_too_many_are_asked_at_once() {
+        let (last, open) = (Semaphore::new(0), std::cell::Cell::new(0));
+        let count = 3 * AT_ONCE;
+        let one = |at: usize| {
+            let (last, open) = (&last, &open);
+            async move {
+                open.set(open.get() + 1);
+                assert!(open.get() <= AT_ONCE);
+                tokio::task::yield_now().await;
+                // The first of all is done when all others are.
+                match at {
+                    0 => drop(last.acquire_many(count as u32 - 1).await),
+                    _ => last.add_permits(1),
+                }
+                open.set(open.get() - 1);
+                at
+            }
+        };
+        let asked = together((0..count).map(one));
+        let answers = tokio::time::timeout(Duration::from_secs(30), asked).await;
+        assert_eq!(answers.unwrap(), (0..count).collect::<Vec<_>>());
+    }
 }

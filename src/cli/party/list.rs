@@ -21,7 +21,8 @@ Bytes are counted from the hub's start on, and its successor after an upgrade co
 for months, and the hub keeps no days. What went in one of them Prometheus knows:
   increase(snihub_route_bytes_total[1d])")]
 pub(super) struct Args {
-    /// Ask each party directly how it does; up to some seconds. `snihub doctor` says more
+    /// Ask each party directly how it does, 64 at a time: of those that do not answer each takes some
+    /// 6 s. `snihub doctor` says more
     #[arg(long)]
     probe: bool,
     /// How to write the answer
