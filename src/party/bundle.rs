@@ -3,8 +3,8 @@
 use super::replace::{self, Looks};
 use super::{CERTIFICATES, Files, Hub, Party, PartyError};
 use crate::pki::{Content, Layout, secret};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Also what `tests/interop` runs with real brokers.
@@ -99,6 +99,45 @@ pub fn write(folder: &Path, files: &[BundleFile]) -> Result<Vec<&'static str>, P
         written.push(file.name);
     }
     Ok(written)
+}
+
+/// Takes from a bundle what others may do with it beyond what it was made with: a copy or an archive
+/// may have opened it. Tells what was open.
+///
+/// # Errors
+/// [`PartyError::Io`].
+pub fn close(
+    folder: &Path,
+    files: &[BundleFile],
+    certificates: &Files,
+) -> Result<Vec<String>, PartyError> {
+    let place = folder.join(CERTIFICATES);
+    let of_bundle = files.iter().map(|file| (folder.join(file.name), file.mode));
+    let of_certificate = certificates
+        .iter()
+        .map(|(file, _)| (place.join(file.name), file.content.mode()));
+    let folders = [(folder.to_owned(), 0o755), (place.clone(), 0o755)];
+    let mut open = Vec::new();
+    for (path, most) in folders.into_iter().chain(of_bundle).chain(of_certificate) {
+        let meta = fs::metadata(&path).map_err(PartyError::io("look at it", &path))?;
+        let mode = meta.mode() & 0o7777;
+        // Its owner's own bits are the owner's business.
+        if mode & 0o077 & !most == 0 {
+            continue;
+        }
+        let closed = mode & (most | 0o7700);
+        let done = fs::set_permissions(&path, Permissions::from_mode(closed));
+        done.map_err(PartyError::io("close it to others", &path))?;
+        let secret = match most {
+            0o600 => ": whoever has read it can pose as this party",
+            _ => "",
+        };
+        open.push(format!(
+            "{} was open to others ({mode:04o}) and is {closed:04o} now{secret}",
+            path.display()
+        ));
+    }
+    Ok(open)
 }
 
 /// What the README of a bundle says before and after the hub.

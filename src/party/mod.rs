@@ -18,7 +18,7 @@ mod plan;
 pub(crate) mod replace;
 mod routes;
 
-pub use bundle::{BundleFile, Facts, files, made_for, write};
+pub use bundle::{BundleFile, Facts, close, files, made_for, write};
 pub use certificate::{
     Files, again, bundle_of, check_place, collect, differs, renew_secret, standing,
 };

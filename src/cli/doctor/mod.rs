@@ -146,7 +146,10 @@ impl Args {
 
 async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     let routes = Routes::read(&args.star.sources())?;
-    let folder = args.star.folder();
+    let (folder, unread) = match args.star.folder() {
+        Ok(folder) => (folder, None),
+        Err(why) => (None, Some(why)),
+    };
     let ours = folder.as_ref().and_then(authority);
     let heard = heard(&args.star, args.timeout)?;
     let door = match &heard {
@@ -165,6 +168,7 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     let side = HubSide {
         routes: &routes,
         issued: folder.as_ref().map(Issued::of),
+        unread,
         heard,
         via,
         named: args.via.is_some(),
@@ -248,7 +252,12 @@ async fn at_party(args: &Args) -> Result<Vec<Report>, Stop> {
     if let Some((file, table)) = args.route_table.as_deref().zip(table.as_deref()) {
         side = side.with_route_table(file, table);
     }
-    let folder = args.star.folder();
+    let folder = args.star.folder().unwrap_or_else(|why| {
+        complain(&format!(
+            "snihub doctor: its certificates do not count here: {why}\n"
+        ));
+        None
+    });
     let ours = folder.as_ref().and_then(authority);
     let doctor = args.doctor(ours.or_else(|| side.trust()))?;
     let domain = side.domain().or(folder.as_ref().and_then(Folder::domain));
@@ -285,6 +294,7 @@ pub(super) fn health(
     let side = HubSide {
         routes,
         issued: folder.map(Issued::of),
+        unread: None,
         heard: Err(Unheard::Silent("not asked".to_owned())),
         via: None,
         named: false,

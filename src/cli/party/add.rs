@@ -125,17 +125,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         layout: args.layout,
         files: &files,
     };
-    let written = party::write(&asked.bundle, &party::files(&facts)?)?;
+    let all = party::files(&facts)?;
+    let written = party::write(&asked.bundle, &all)?;
+    let open = party::close(&asked.bundle, &all, &files)?;
     let changed = prepared.is_some();
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
     let path = routes.path.clone();
     drop(routes);
-    let told = args.star.live(&Expected {
-        name: &asked.party.name,
-        target: Some(&args.route),
-        file: &path,
-        before: None,
-    })?;
     let done = Added {
         party: &asked.party,
         hub_name: asked.hub_name.as_ref(),
@@ -147,10 +143,17 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         written,
         changed,
         backup,
-        path,
-        notes: [plan.notes, asked.notes(issued)].concat(),
+        path: &path,
+        notes: [plan.notes, asked.notes(issued), open].concat(),
     };
-    Ok(done.tell(&told))
+    done.tell(|| {
+        args.star.live(&Expected {
+            name: &asked.party.name,
+            target: Some(&args.route),
+            file: &path,
+            before: None,
+        })
+    })
 }
 
 impl Asked {

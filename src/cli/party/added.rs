@@ -1,8 +1,8 @@
 //! What `snihub party add` says when it is done.
 
-use super::{Told, say};
+use super::{Stop, Told, Words, say};
 use crate::cli::Format;
-use crate::cli::exit::{Exit, answer};
+use crate::cli::exit::Exit;
 use crate::cli::pki::receipt::shown;
 use crate::party::Party;
 use crate::pki::{Issue, Moment, Name, days_of};
@@ -25,19 +25,21 @@ pub(super) struct Added<'a> {
     /// Whether sni.yaml is another one.
     pub(super) changed: bool,
     pub(super) backup: Option<PathBuf>,
-    pub(super) path: PathBuf,
+    pub(super) path: &'a Path,
     pub(super) notes: Vec<String>,
 }
 
 impl Added<'_> {
-    pub(super) fn tell(&self, told: &Told) -> Exit {
-        match self.format {
-            Format::Text => answer(&self.text(told), told.exit),
-            Format::Json => answer(&format!("{:#}\n", self.json(told)), told.exit),
-        }
+    /// Says what is done, then asks the hub, and says what that makes of it.
+    pub(super) fn tell(&self, ask: impl FnOnce() -> Result<Told, Stop>) -> Result<Exit, Stop> {
+        let words = Words::done(self.format, &self.text());
+        let told = ask()?;
+        let mut text = String::new();
+        say(&mut text, "hub", &told.text);
+        Ok(words.end(&text, &self.json(&told), told.exit))
     }
 
-    fn text(&self, told: &Told) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
         let (file, name, route) = (self.path.display(), &self.party.name, self.route);
         let route = match (self.changed, &self.backup) {
@@ -74,7 +76,6 @@ impl Added<'_> {
         self.notes
             .iter()
             .for_each(|note| say(&mut text, "note", note));
-        say(&mut text, "hub", &told.text);
         text
     }
 

@@ -1,6 +1,6 @@
 //! `snihub party list`.
 
-use super::{PkiStop, Star, Stop};
+use super::{Star, Stop};
 use crate::admin::client::ClientError;
 use crate::cli::Format;
 use crate::cli::columns::{Columns, bytes};
@@ -8,7 +8,7 @@ use crate::cli::doctor;
 use crate::cli::exit::{self, Exit, answer};
 use crate::cli::hub::{number, printable, rows};
 use crate::party::{self, Routes, Row};
-use crate::pki::{Folder, PkiError, Standing};
+use crate::pki::{Folder, Standing};
 use crate::route::TargetTemplate;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -34,10 +34,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let routes = Routes::read(&args.star.sources())?;
-    let (folder, no_days) = match args.star.authority.open() {
-        Ok(folder) => (Some(folder), None),
-        Err(stop) => (None, Some(no_days(&stop))),
-    };
+    let (folder, no_days) = args.star.known();
     let (counts, why) = counts(&args.star)?;
     let days = folder.as_ref().map(days_left).unwrap_or_default();
     let mut parties: Vec<Value> = routes
@@ -56,7 +53,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         }
     }
     if args.format == Format::Json {
-        let body = json!({ "file": routes.path, "hub": why, "parties": parties });
+        let body = json!({
+            "file": routes.path,
+            "hub": why,
+            "authority": no_days,
+            "parties": parties,
+        });
         return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
     }
     let mut headings = vec![
@@ -109,17 +111,6 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         let _ = writeln!(text, "no days: {}", printable(&why));
     }
     Ok(answer(&text, Exit::Ok))
-}
-
-/// Why nobody knows how many days are left.
-fn no_days(stop: &PkiStop) -> String {
-    match stop {
-        PkiStop::Pki(PkiError::NoAuthority(_)) => {
-            "no authority here, --ca DIR says where it is".to_owned()
-        }
-        PkiStop::Pki(error) => error.to_string(),
-        PkiStop::Said(_, text) => text.clone(),
-    }
 }
 
 /// `ok`, or which of the doctor's checks it fails.

@@ -14,7 +14,7 @@ use super::pki::{Place, Stop as PkiStop, exit_of, receipt};
 use crate::admin::client::ClientError;
 use crate::config::Sources;
 use crate::party::{Change, Expected, Live, Party, PartyError, Routes};
-use crate::pki::Folder;
+use crate::pki::{Folder, PkiError};
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -172,6 +172,25 @@ impl Star {
         self.config.is_some() || self.routes.is_some()
     }
 
+    /// Which files somebody said, to be said again.
+    fn said(&self) -> String {
+        let said = [
+            ("--config", &self.config),
+            ("--routes", &self.routes),
+            ("--admin", &self.admin),
+        ];
+        let said = said.into_iter().filter_map(|(flag, path)| {
+            let path = path.as_ref()?.display().to_string();
+            // A shell takes it as it is.
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+            Some(match path.chars().all(plain) {
+                true => format!(" {flag} {path}"),
+                false => format!(" {flag} '{}'", path.replace('\'', "'\\''")),
+            })
+        });
+        said.collect()
+    }
+
     /// `None`: the hub cannot be asked.
     pub(super) fn socket(&self) -> Result<Option<PathBuf>, Stop> {
         hub::socket(self.admin.as_deref(), self.config.as_deref()).map_err(Stop::Told)
@@ -183,15 +202,33 @@ impl Star {
         Ok(socket.and_then(|socket| crate::party::counts(&socket).ok()))
     }
 
-    /// Without an authority there are routes all the same.
-    pub(super) fn folder(&self) -> Option<Folder> {
-        self.authority.open().ok()
+    /// Without an authority there are routes all the same. `Err`: one is here, and why it cannot be
+    /// read.
+    pub(super) fn folder(&self) -> Result<Option<Folder>, String> {
+        match self.authority.open() {
+            Ok(folder) => Ok(Some(folder)),
+            Err(PkiStop::Pki(PkiError::NoAuthority(_))) => Ok(None),
+            Err(PkiStop::Pki(error)) => Err(error.to_string()),
+            Err(PkiStop::Said(_, text)) => Err(text),
+        }
+    }
+
+    /// The authority, or why nobody knows what it has issued.
+    fn known(&self) -> (Option<Folder>, Option<String>) {
+        match self.folder() {
+            Ok(Some(folder)) => (Some(folder), None),
+            Ok(None) => (
+                None,
+                Some("no authority here, --ca DIR says where it is".to_owned()),
+            ),
+            Err(why) => (None, Some(why)),
+        }
     }
 
     /// A party of the file by its number or name: of the authority's domain, or the only one that is
     /// called so.
     pub(super) fn party(&self, text: &str, routes: &Routes) -> Result<Party, Stop> {
-        let folder = self.folder();
+        let (folder, _) = self.known();
         let domain = folder.as_ref().and_then(Folder::domain);
         if text.contains('.') || domain.is_some() {
             return Ok(Party::new(text, domain)?);
@@ -242,6 +279,10 @@ struct Told {
     json: Value,
     exit: Exit,
     socket: Option<PathBuf>,
+    /// Whether it does what the file says; `None`: not known.
+    in_force: Option<bool>,
+    /// Whether one runs; `None`: not known.
+    running: Option<bool>,
 }
 
 impl Told {
@@ -251,6 +292,8 @@ impl Told {
             json: json!({ "running": null, "in_force": null, "why": why }),
             exit: Exit::Ok,
             socket: None,
+            in_force: None,
+            running: None,
         }
     }
 
@@ -268,6 +311,8 @@ impl Told {
             text,
             exit,
             socket: Some(socket.to_owned()),
+            in_force,
+            running,
         };
         match outcome {
             Ok(Live::InForce { generation }) => told(
@@ -330,6 +375,34 @@ fn others(file: Option<&Path>) -> String {
     )
 }
 
+/// A command's words on stdout, in two steps: what is done, and then what the hub makes of it, which
+/// may take a while or never come.
+struct Words {
+    format: Format,
+    /// Of the first step.
+    exit: Exit,
+}
+
+impl Words {
+    /// Says what is done; JSON is one document, and said at the end.
+    fn done(format: Format, text: &str) -> Words {
+        let exit = match format {
+            Format::Text => answer(&text, Exit::Ok),
+            Format::Json => Exit::Ok,
+        };
+        Words { format, exit }
+    }
+
+    /// Says the rest. That stdout takes nothing was complained of once.
+    fn end(self, text: &str, json: &Value, exit: Exit) -> Exit {
+        match (self.format, self.exit) {
+            (Format::Text, Exit::Ok) => answer(&text, exit),
+            (Format::Text, broken) => broken,
+            (Format::Json, _) => answer(&format!("{json:#}\n"), exit),
+        }
+    }
+}
+
 /// A dry run's answer: what would become of the file, and what an operator should know.
 fn would(name: &str, change: Option<&Change>, notes: &[String], format: Format) -> Exit {
     let diff = change.map(Change::diff).unwrap_or_default();
@@ -338,6 +411,13 @@ fn would(name: &str, change: Option<&Change>, notes: &[String], format: Format) 
         return answer(&format!("{body:#}\n"), Exit::Ok);
     }
     let mut text = diff;
+    if text.is_empty() {
+        say(
+            &mut text,
+            "route",
+            "the file says so already: nothing would change",
+        );
+    }
     notes.iter().for_each(|note| say(&mut text, "note", note));
     answer(&text, Exit::Ok)
 }

@@ -1,8 +1,8 @@
 //! `snihub party reroute`.
 
-use super::{Star, Stop, say, would};
+use super::{Star, Stop, Words, say, would};
 use crate::cli::Format;
-use crate::cli::exit::{Exit, answer};
+use crate::cli::exit::Exit;
 use crate::cli::pki::receipt::shown;
 use crate::party::{self, Expected, Plan};
 use serde_json::json;
@@ -39,25 +39,6 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
     let path = routes.path.clone();
     drop(routes);
-    let told = args.star.live(&Expected {
-        name,
-        target: Some(&args.route),
-        file: &path,
-        before: None,
-    })?;
-    if args.format == Format::Json {
-        let body = json!({
-            "party": party.id,
-            "name": name,
-            "route": args.route,
-            "file": file,
-            "changed": backup.is_some(),
-            "backup": backup,
-            "notes": notes,
-            "hub": told.json,
-        });
-        return Ok(answer(&format!("{body:#}\n"), told.exit));
-    }
     let (mut text, route) = (String::new(), &args.route);
     let done = match &backup {
         Some(old) => format!(
@@ -68,14 +49,36 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     };
     say(&mut text, "route", &done);
     notes.iter().for_each(|note| say(&mut text, "note", note));
+    let words = Words::done(args.format, &text);
+    let told = args.star.live(&Expected {
+        name,
+        target: Some(route),
+        file: &path,
+        before: None,
+    })?;
+    let body = json!({
+        "party": party.id,
+        "name": name,
+        "route": route,
+        "file": file,
+        "changed": backup.is_some(),
+        "backup": backup,
+        "notes": notes,
+        "hub": told.json,
+    });
+    let mut text = String::new();
     say(&mut text, "hub", &told.text);
-    let folder = args.star.folder();
-    let again = folder.map(|folder| party::again(&folder, name));
-    let again = again.unwrap_or_default();
+    let again = match args.star.folder() {
+        Ok(folder) => folder.map(|folder| party::again(&folder, name)),
+        // What else was said then is not known.
+        Err(_) => Some(" ...".to_owned()),
+    };
+    let (again, files) = (again.unwrap_or_default(), args.star.said());
     let next = format!(
         "standing tunnels stay where they are: `snihub drain --route {name}` moves them. `snihub party \
-         add {name} --route {route}{again}` makes its bundle anew"
+         add {name} --route {route}{again}{files}` makes its bundle anew (with --parties and --ca as it \
+         was made)"
     );
     say(&mut text, "next", &next);
-    Ok(answer(&text, told.exit))
+    Ok(words.end(&text, &body, told.exit))
 }

@@ -8,9 +8,10 @@ use crate::cli::columns::bytes;
 use crate::cli::exit::{Exit, answer};
 use crate::cli::hub::{number, rows};
 use crate::cli::pki::receipt::shown;
-use crate::party::Routes;
+use crate::party::{Party, Routes};
 use crate::pki::{Folder, Standing, days_of};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Shows one party: its entry, its certificates, its bundle, and who calls whom.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     let Some(row) = routes.find(name) else {
         return Err(no_entry(name, &routes).into());
     };
-    let folder = args.star.folder();
+    let (folder, unknown) = args.star.known();
     let (counted, why) = counts(&args.star)?;
     let days = folder.as_ref().map(days_left).unwrap_or_default();
     let mut body = describe(&row, &days, counted.as_ref());
@@ -48,6 +49,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         .as_ref()
         .map_or(Value::Null, |folder| certificates(folder, name));
     body["bundle"] = json!(bundle.is_dir().then_some(&bundle));
+    body["authority"] = json!(unknown);
     body["links"] = counted
         .as_ref()
         .map_or(Value::Null, |counted| links(counted, name));
@@ -70,13 +72,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     for one in rows(&body, "certificates") {
         let (layout, serial) = (one["layout"].as_str(), one["serial"].as_str());
         let (layout, serial) = (layout.unwrap_or("-"), serial.unwrap_or("-"));
-        let days = days_of(one["days_left"].as_i64().unwrap_or(0));
-        let what = format!("{layout}, {days} left, serial {serial}");
+        let left = match one["days_left"].as_i64().unwrap_or(0) {
+            days @ ..0 => format!("over since {} or less", days_of(-days)),
+            days => format!("{} left", days_of(days)),
+        };
+        let what = format!("{layout}, {left}, serial {serial}");
         say(&mut text, "cert", &what);
     }
-    let place = shown(&bundle).display();
-    let there = if bundle.is_dir() { "" } else { " is not there" };
-    say(&mut text, "bundle", &format!("{place}{there}"));
+    if let Some(unknown) = unknown {
+        say(&mut text, "cert", &format!("not known: {unknown}"));
+    }
+    say(
+        &mut text,
+        "bundle",
+        &where_it_is(args, &bundle, &party, folder.is_some()),
+    );
     match why {
         Some(why) => say(&mut text, "hub", &format!("no counts: {why}")),
         None => {
@@ -103,6 +113,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         say(&mut text, "link", &what);
     }
     Ok(answer(&text, Exit::Ok))
+}
+
+/// Without its authority a bundle may be called by the number alone, or be that of another domain.
+fn where_it_is(args: &Args, bundle: &Path, party: &Party, known: bool) -> String {
+    let place = shown(bundle).display();
+    let numbered = args.bundles.parties.join(&party.id);
+    match (bundle.is_dir(), !known && numbered.is_dir()) {
+        (true, _) => place.to_string(),
+        (false, false) => format!("{place} is not there"),
+        (false, true) => format!(
+            "{}, if {} is its authority's domain",
+            shown(&numbered).display(),
+            party.domain
+        ),
+    }
 }
 
 fn certificates(folder: &Folder, name: &str) -> Value {

@@ -31,6 +31,8 @@ pub struct HubSide<'h> {
     pub routes: &'h Routes,
     /// What the authority has issued, if it is here.
     pub issued: Option<Issued<'h>>,
+    /// Why the authority that is here cannot be read.
+    pub unread: Option<String>,
     /// What the hub said.
     pub heard: Result<Heard, Unheard>,
     /// Where the hub is asked as a party asks it: the one that is named, else its first door.
@@ -111,6 +113,17 @@ impl HubSide<'_> {
             Err(Unheard::NotRunning(text) | Unheard::Silent(text)) => findings.push(
                 Finding::note("hub.running", format!("its records are not looked at: {text}")),
             ),
+        }
+        if let Some(why) = &self.unread {
+            let seen = format!("the authority here cannot be read: {why}");
+            findings.push(
+                Finding::note("authority", seen)
+                    .why(
+                        "what parties run (--layout) and which certificates they have is not known, nor \
+                         whose count (--trust)",
+                    )
+                    .fix("run this as who may read it, or say another one with --ca DIR"),
+            );
         }
         if self.via.is_none() && self.heard.is_ok() {
             findings.push(

@@ -256,10 +256,10 @@ fn what_was_said_once_is_kept() {
     star.ok(&osx);
     let cpp = ["add", "9996", "--route", "10.0.0.3:6651", "--cpp-clients"];
     star.ok(&cpp);
-    for (party, flag) in [("9997", " --layout osx`"), ("9996", " --cpp-clients`")] {
+    for (party, flag) in [("9997", " --layout osx"), ("9996", " --cpp-clients")] {
         let said = star.ok(&["reroute", party, "--route", "10.0.0.9:6651"]);
         let words: Vec<_> = said.split_whitespace().collect();
-        let line = format!("add {party}.fate.org --route 10.0.0.9:6651{flag}");
+        let line = format!("add {party}.fate.org --route 10.0.0.9:6651{flag} --routes sni.yaml");
         assert!(words.join(" ").contains(&line), "{said}");
     }
     let add = ["add", "9996", "--route", "10.0.0.9:6651"];

@@ -197,3 +197,89 @@ fn a_bundle_is_nobody_elses() {
     fs::remove_file(star.ca.path("parties/9997/certs/broker.cert.pem")).unwrap();
     star.fails(&add, 1, &["another private key than 9997.fate.org's"]);
 }
+
+#[test]
+fn what_is_open_to_others_is_closed_and_told() {
+    let star = Star::new();
+    star.ok(&ADD);
+    let open = [
+        ("parties/9998/secret.yaml", 0o644, 0o600),
+        ("parties/9998/certs/broker.key-pk8.pem", 0o640, 0o600),
+        ("parties/9998/certs", 0o777, 0o755),
+        ("parties/9998/broker.conf", 0o646, 0o644),
+    ];
+    let set = |path: &str, mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(star.ca.path(path), mode).unwrap();
+    };
+    open.iter().for_each(|(path, mode, _)| set(path, *mode));
+    // Closer than it was made: somebody's will.
+    set("parties/9998/README.md", 0o600);
+    let said = star.ok(&ADD);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (path, was, is) in open {
+        let told = format!("{path} was open to others ({was:04o}) and is {is:04o} now");
+        assert!(words.contains(&told), "{told}: {said}");
+        let meta = fs::metadata(star.ca.path(path)).unwrap();
+        assert_eq!(meta.mode() & 0o7777, is, "{path}");
+    }
+    let meta = fs::metadata(star.ca.path("parties/9998/README.md")).unwrap();
+    assert_eq!(meta.mode() & 0o7777, 0o600);
+    assert!(!star.ok(&ADD).contains("open to others"));
+}
+
+#[test]
+fn a_removal_says_what_there_is_and_a_dry_run_what_there_would_be() {
+    let star = Star::new();
+    star.ok(&ADD);
+    let said = star.ok(&["remove", "9998"]);
+    assert!(
+        said.contains("still good") && said.contains("parties/9998 stays"),
+        "{said}"
+    );
+    let said = star.ok(&["remove", "9998", "--dry-run"]);
+    assert!(said.contains("nothing would change"), "{said}");
+    star.ca.ok(&["revoke", "9998.fate.org", "--all"]);
+    fs::remove_dir_all(star.ca.path("parties/9998")).unwrap();
+    let said = star.ok(&["remove", "9998"]);
+    assert!(
+        !said.contains("still good") && !said.contains("stays"),
+        "{said}"
+    );
+    star.ok(&["add", "9997", "--route", "h:1"]);
+    let said = star.ok(&["reroute", "9997", "--route", "h:1", "--dry-run"]);
+    assert!(said.contains("nothing would change"), "{said}");
+    // What makes the bundle anew names the same files.
+    let said = star.ok(&["reroute", "9997", "--route", "h:2"]);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("--route h:2 --routes sni.yaml --admin admin.sock`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_authority_that_cannot_be_read_is_told() {
+    let star = Star::new();
+    star.ok(&ADD);
+    fs::remove_file(star.ca.path("pki/index.jsonl")).unwrap();
+    fs::create_dir(star.ca.path("pki/index.jsonl")).unwrap();
+    let words = |arguments: &[&str]| {
+        let said = star.ok(arguments);
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = words(&["show", "9998"]);
+    assert!(said.contains("pki/index.jsonl: cannot read it"), "{said}");
+    assert!(
+        said.contains("parties/9998, if fate.org is its authority's domain"),
+        "{said}"
+    );
+    let list = star.ok(&["list", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert!(
+        list["authority"].as_str().unwrap().contains("index.jsonl"),
+        "{list}"
+    );
+    let said = words(&["remove", "9998.fate.org"]);
+    assert!(said.contains("authority here cannot be read"), "{said}");
+}

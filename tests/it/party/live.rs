@@ -6,14 +6,20 @@ use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 
 /// Runs a command on the hub's own file and socket.
 fn run(star: &Star, hub: &Hub, arguments: &[&str]) -> Said {
+    Said::of(&command(star, hub, arguments).output().unwrap())
+}
+
+fn command(star: &Star, hub: &Hub, arguments: &[&str]) -> Command {
     let (routes, admin) = (
         hub.folder().join("sni.yaml"),
         hub.folder().join("admin.sock"),
     );
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
     command
         .arg("party")
         .args(arguments)
@@ -23,7 +29,7 @@ fn run(star: &Star, hub: &Hub, arguments: &[&str]) -> Said {
         .arg(routes)
         .arg("--admin")
         .arg(admin);
-    Said::of(&command.output().unwrap())
+    command
 }
 
 fn ok(star: &Star, hub: &Hub, arguments: &[&str]) -> String {
@@ -119,7 +125,7 @@ fn a_hub_with_other_files_is_told() {
     let (star, hub) = (Star::new(), hub(&format!("sni:\n{}", party.entry("a.org"))));
     star.write("sni:\n");
     let admin = hub.folder().join("admin.sock");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
     command.args([
         "party", "add", "9998", "--route", "h.org:1", "--routes", "sni.yaml", "--admin",
     ]);
@@ -164,7 +170,7 @@ fn a_hub_that_cannot_be_asked_is_told() {
     star.ca
         .dir
         .write("hub.yaml", "admin: off\nroutes: sni.yaml\n");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
     command
         .arg("party")
         .args(super::rig::ADD)
@@ -207,7 +213,7 @@ fn thirty() -> (String, Hub) {
 }
 
 fn routes(hub: &Hub) -> usize {
-    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"))
+    let asked = Command::new(env!("CARGO_BIN_EXE_snihub"))
         .args(["status", "--format", "json", "--admin"])
         .arg(hub.folder().join("admin.sock"))
         .output()
@@ -247,7 +253,7 @@ fn a_removal_from_another_file_takes_nothing_from_the_hub() {
     hub.replace("sni.yaml", "sni:\n");
     let admin = hub.folder().join("admin.sock");
     let remove = |name: &str| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snihub"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
         command.args(["party", "remove", name, "--routes", "sni.yaml", "--admin"]);
         command.arg(&admin).current_dir(star.ca.dir.path());
         Said::of(&command.output().unwrap())
@@ -268,5 +274,63 @@ fn a_removal_from_another_file_takes_nothing_from_the_hub() {
     star.write("sni:\n- {fqdn: 99.fate.org, tunnel_route: h.org:1}\n");
     let said = remove("99");
     assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
-    assert!(words(&said).contains("runs with other files"), "{}", said.out);
+    assert!(
+        words(&said).contains("runs with other files"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn tunnels_that_are_not_ended_are_told() {
+    let party = Party::start(b'a');
+    let (star, hub) = (
+        Star::new(),
+        hub(&format!("sni:\n{}", party.entry("9998.fate.org"))),
+    );
+    let mut link = Link::open(hub.addr(), "9998.fate.org", party).unwrap();
+    hub.replace("hub.yaml", "admin: admin.sock\nhello_timeout: never\n");
+    let said = run(&star, &hub, &["remove", "9998", "--end-tunnels"]);
+    assert_eq!(said.code, Some(78), "{}{}", said.out, said.err);
+    for word in ["not ended", "snihub drain --party 9998.fate.org"] {
+        assert!(said.out.contains(word), "{word}: {}", said.out);
+    }
+    link.exchange(1000).unwrap();
+}
+
+#[test]
+fn what_is_done_is_said_before_a_hub_that_hangs_is_asked() {
+    let party = Party::start(b'a');
+    let (star, hub) = (
+        Star::new(),
+        hub(&format!("sni:\n{}", party.entry("9998.fate.org"))),
+    );
+    let target = party.addr.to_string();
+    for (arguments, word) in [
+        (
+            &["add", "9997", "--route", &target][..],
+            "has 9997.fate.org",
+        ),
+        (
+            &["reroute", "9997", "--route", "h.org:1"],
+            "has 9997.fate.org",
+        ),
+        (&["remove", "9997"], "9997.fate.org is out of"),
+    ] {
+        hub.signal(Signal::STOP);
+        let mut command = command(&star, &hub, arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        out.read_line(&mut said).unwrap();
+        // It would not be done before this.
+        hub.signal(Signal::CONT);
+        out.read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success(), "{arguments:?}: {said}");
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains(word) && words.contains("generation"),
+            "{said}"
+        );
+    }
 }
