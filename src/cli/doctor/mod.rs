@@ -7,7 +7,7 @@ use super::exit::{Exit, complain};
 use super::party::{Star, Stop};
 use super::pki::layouts;
 use crate::admin::client::ClientError;
-use crate::config;
+use crate::config::{self, Settings};
 use crate::party::doctor::{
     Doctor, Finding, Heard, HubSide, Issued, MOST_SETTINGS_BYTES, PartySide, Report, Unheard,
     hub_target, written_door,
@@ -155,10 +155,15 @@ async fn at_hub(args: &Args) -> Result<Vec<Report>, Stop> {
     let door = match &heard {
         Ok(heard) => heard.door(),
         Err(Unheard::NotRunning(_)) => None,
-        // Whatever keeps it from saying where: it should be where the file says.
-        Err(Unheard::Hangs(_) | Unheard::Silent(_)) => config::load(&args.star.sources())
-            .loaded
-            .and_then(|loaded| written_door(&loaded.settings)),
+        // Whatever keeps it from saying where: it should be where the file says. One that hangs and has
+        // no such line may have had --listen: that nobody answers at a guess says nothing of it.
+        Err(unheard @ (Unheard::Hangs(_) | Unheard::Silent(_))) => {
+            let hangs = matches!(unheard, Unheard::Hangs(_));
+            let settings = config::load(&args.star.sources()).loaded;
+            let settings = settings.map(|loaded| loaded.settings);
+            let said = |one: &Settings| !hangs || one.listen != Settings::default().listen;
+            settings.filter(said).as_ref().and_then(written_door)
+        }
     };
     let via = match (&args.via, door) {
         (Some(text), _) => Some(hub_target(text)?),

@@ -34,10 +34,10 @@ pub(super) fn judge(leg: &Leg<'_>, looks: LooksLike) -> Finding {
             )),
         LooksLike::Http2 => error("plain.h2c", "cleartext HTTP/2 (gRPC without TLS)")
             .why("a gRPC server runs there without TLS")
-            .fix(
+            .fix(format!(
                 "rollsite: the secure port; OSX: the port with useSSL; Flower: --ssl-certfile and \
-                 --ssl-keyfile",
-            ),
+                 --ssl-keyfile. Then {reroute}"
+            )),
         LooksLike::Ssh => error("plain.ssh", "SSH")
             .why("that is the machine's port 22, or a forwarding that leads there")
             .fix(reroute),

@@ -69,7 +69,11 @@ impl<'p> PartySide<'p> {
         match &reached {
             Ok(tcp) => findings.push(Finding::ok(
                 "tcp",
-                format!("{} answers, in {}", tcp.address, ms(tcp.connect_time)),
+                format!(
+                    "{} takes connections, in {}",
+                    tcp.address,
+                    ms(tcp.connect_time)
+                ),
             )),
             Err(error) => {
                 // The hub is no party's more than another's.

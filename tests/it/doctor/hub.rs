@@ -255,6 +255,32 @@ fn a_hub_that_hangs_is_an_error_and_is_asked_where_its_file_says() {
 }
 
 #[test]
+fn a_hub_that_hangs_is_not_asked_at_a_guess() {
+    let rig = Rig::new();
+    let hub = hub(&[("9998.fate.org", rig.well())]);
+    hub.signal(Signal::STOP);
+    let said = rig.doctor(&hub, &["9998", "--timeout", "4"]);
+    hub.signal(Signal::CONT);
+    let seen = "has not answered within 4 s";
+    said.error("on this machine", "hub.running", seen, "journalctl");
+    let body = said.body.to_string();
+    assert!(!body.contains("through the hub"), "{:#}", said.body);
+    assert!(said.found("directly").contains(&"ok pulsar".to_owned()));
+}
+
+#[test]
+fn an_authority_that_cannot_be_read_is_told() {
+    let (rig, broker) = (Rig::new(), Rig::new().well());
+    let hub = hub(&[("9998.fate.org", broker)]);
+    std::fs::remove_file(rig.ca.path("pki/index.jsonl")).unwrap();
+    std::fs::create_dir(rig.ca.path("pki/index.jsonl")).unwrap();
+    let said = rig.doctor(&hub, &["9998.fate.org"]);
+    let told = said.finding("on this machine", "authority");
+    let seen = told["seen"].as_str().unwrap();
+    assert!(seen.contains("pki/index.jsonl"), "{told}");
+}
+
+#[test]
 fn a_party_that_is_named_twice_is_asked_once() {
     let rig = Rig::new();
     let hub = hub(&[("9998.fate.org", rig.well())]);
