@@ -37,8 +37,8 @@ fn one_of_an_authority_that_is_over_or_will_be() {
     let rig = Rig::new();
     let leaf = rig.lasting("9998.fate.org", [-30, 380]);
     let hub = hub(&[("9998.fate.org", rig.broker(&leaf, "9998.fate.org"))]);
-    rig.ca.dir.write("over.pem", &rig.authority_until(-3));
-    rig.ca.dir.write("due.pem", &rig.authority_until(5));
+    rig.ca.dir.write("over.pem", rig.authority_until(-3));
+    rig.ca.dir.write("due.pem", rig.authority_until(5));
     let said = rig.doctor(&hub, &["9998", "--trust", "over.pem"]);
     said.error(
         "directly",
@@ -67,9 +67,7 @@ fn nothing_that_needs_an_authority_is_advised_when_ours_is_over() {
     let rig = Rig::new();
     let leaf = rig.lasting("9998.fate.org", [-30, -3]);
     let hub = hub(&[("9998.fate.org", rig.broker(&leaf, "9998.fate.org"))]);
-    rig.ca
-        .dir
-        .write("pki/ca.cert.pem", &rig.authority_until(-2));
+    rig.ca.dir.write("pki/ca.cert.pem", rig.authority_until(-2));
     let said = rig.doctor(&hub, &["9998"]);
     let ended = said.finding("directly", "certificate.ended");
     let lacking = said.finding("configuration", "authority");
