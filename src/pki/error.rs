@@ -63,9 +63,7 @@ pub enum PkiError {
     #[error("a certificate is valid for 1 second to 10 years, not {} s", .0.as_secs())]
     BadLifetime(Duration),
     /// The authority's own certificate has ended.
-    #[error(
-        "the authority's certificate ended {0}: make a new authority with `snihub pki init`, and give its ca.cert.pem to every party"
-    )]
+    #[error("the authority's certificate ended {0}: {next}", next = super::SUCCESSION)]
     AuthorityEnded(String),
     /// The order does not fit the layout.
     #[error("layout {layout}: {why}")]

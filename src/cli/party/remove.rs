@@ -140,7 +140,7 @@ impl Tunnels {
                 Err(error) => kept(&error.to_string(), hub::exit_of(&error)),
             },
             (_, _, Some(false)) => kept(
-                "the hub does not do what this file says, and they would be opened again; when it does",
+                "the hub does not do what this file says yet, and they would be opened again",
                 Exit::No,
             ),
             (_, _, None | Some(true)) => kept("nobody knows what the hub does", Exit::No),

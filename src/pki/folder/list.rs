@@ -16,7 +16,8 @@ pub const AUTHORITY_DUE_DAYS: i64 = 180;
 /// What to do then.
 pub const SUCCESSION: &str = "make its successor (`snihub pki init --ca NEW --succeed OLD`), have every \
                               party trust NEW/trust.pem, which holds both, then make each party's bundle \
-                              anew (`snihub party add PARTY --route HOST:PORT --ca NEW --parties DIR`)";
+                              anew (`snihub party add PARTY --route HOST:PORT --ca NEW --parties DIR`); README \
+                              has it line by line";
 
 /// How a certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

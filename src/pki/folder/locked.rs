@@ -154,7 +154,8 @@ impl Locked {
         };
         let waived = Waived {
             renews,
-            said: true,
+            // Of a request nobody knows whether its names were said.
+            said: renews || !old.by_request,
             organization: old.organization_said || !old.by_request,
             lends: false,
             hubs: &hubs,

@@ -208,6 +208,9 @@ fn one_that_has_ended_is_judged_as_if_it_was_new() {
     let fixed = ["req", "-new", "-nodes", "-newkey", "rsa:2048"];
     does("openssl", &[&fixed[..], &files].concat());
     ca.ok(&["sign", "k.csr", "evil"]);
+    let named = ["-subj", "/CN=c.fate.org", "-keyout", &key, "-out", &csr];
+    does("openssl", &[&fixed[..], &named].concat());
+    ca.ok(&["sign", "k.csr"]);
     ca.ok(&["issue", "pulsar", "a"]);
     ca.ok(&["issue", "hub", "b.org", "--org", "Bee"]);
     ca.ok(&["issue", "pulsar", "8", "--cpp-clients", "proxy.fate.org"]);
@@ -216,6 +219,9 @@ fn one_that_has_ended_is_judged_as_if_it_was_new() {
     let victim = ["issue", "substra-backend", "victim.fate.org"];
     ca.ok(&[&victim[..], &["--org", "Victim1MSP"]].concat());
     ca.ok(&["issue", "pulsar", "x.a.fate.org"]);
+    ca.ok(&["issue", "flower", "c.fate.org"]);
+    let stranger = ["renew", "c", "--layout", "pulsar"];
+    ca.fails(&stranger, 1, &["c.fate.org is not given twice"]);
     ca.fails(&["renew", "evil"], 1, &["O=Victim1MSP is not given twice"]);
     ca.fails(
         &["renew", "a"],
