@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Between two attempts to tell a manager that is behind.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long a hub that is succeeded tries to say so.
+/// How long a successor waits for a manager that is behind to be told of it.
 const RESIGN_WITHIN: Duration = Duration::from_secs(1);
 /// How long the end waits for the manager to let go of the sockets that it has stored.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);
@@ -97,17 +97,25 @@ impl Manager {
     }
 
     /// The service's main process is another one from now on; what that tells is heard after this.
-    /// This one tells nothing any more: it would not be heard (NotifyAccess=main). A manager that does
-    /// not read is waited for a second: the successor waits, too.
-    pub async fn resign(&self, successor: u32) {
+    /// This one tells nothing else any more: it would not be heard (NotifyAccess=main). A manager that
+    /// does not read is waited for a second, since the successor waits, too, and told all the same: what
+    /// comes back ends when it has acted on it.
+    pub async fn resign(self: Arc<Self>, successor: u32) -> JoinHandle<()> {
         self.resigned.cancel();
-        let state = format!("MAINPID={successor}\n");
-        if timeout(RESIGN_WITHIN, self.tell(&state)).await.is_err() {
+        let (told, hears) = oneshot::channel();
+        let noticing = tokio::spawn(async move {
+            self.tell(&format!("MAINPID={successor}\n")).await;
+            // Nobody waits for it after the second.
+            let _ = told.send(());
+            self.barrier().await;
+        });
+        if timeout(RESIGN_WITHIN, hears).await.is_err() {
             warn!(
-                "the service manager does not read what it is told (NOTIFY_SOCKET): it does not \
-                 know that process {successor} is the hub now"
+                "the service manager does not read what it is told (NOTIFY_SOCKET): it does not know \
+                 yet that process {successor} is the hub now; it is told as soon as it reads"
             );
         }
+        noticing
     }
 
     /// `stop`, after the manager has been told that the hub ends, and has let go of the stored
@@ -199,15 +207,20 @@ impl Manager {
             return;
         }
         self.tell(&removal()).await;
-        // The manager closes the other end when it has done all that was said before
-        // (sd_notify_barrier(3)).
+        // A manager that does not answer is not waited for.
+        drop(timeout(LET_GO_WITHIN, self.barrier()).await);
+    }
+
+    /// Waits until the manager has done all that was said before: then it closes the other end
+    /// (sd_notify_barrier(3)). One that knows no barriers closes what it has not asked for.
+    async fn barrier(&self) {
         let Ok((mut ours, theirs)) = UnixStream::pair() else {
             return;
         };
         self.send("BARRIER=1", &[theirs.as_fd()]).await;
         drop(theirs);
-        // A manager that does not answer is not waited for.
-        drop(timeout(LET_GO_WITHIN, ours.read_u8()).await);
+        // The end is all that comes.
+        drop(ours.read_u8().await);
     }
 
     async fn tell(&self, state: &str) {

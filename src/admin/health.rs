@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Alive as long as a worker runs: one that is draining is not to be killed.
+/// Alive as long as a worker runs, here or in a successor: one that is draining is not to be killed.
 pub(super) fn live(control: &Control) -> Answer {
     match control.workers_running() {
-        0 => text(
+        0 if !control.is_succeeded() => text(
             StatusCode::SERVICE_UNAVAILABLE,
             PLAIN,
             "no worker runs any more\n",
@@ -36,11 +36,11 @@ pub(super) fn ready(control: &Control) -> Answer {
     }
 }
 
-/// Why it is not ready.
+/// Why it is not ready. What a successor is not, that tells itself.
 pub(super) fn not_ready(control: &Control) -> Option<&'static str> {
     if control.is_draining() {
         Some("draining: the hub is about to end")
-    } else if control.workers_running() == 0 {
+    } else if control.workers_running() == 0 && !control.is_succeeded() {
         Some("no worker runs any more")
     } else if control.snapshot().routes.is_empty() {
         Some("no routes are loaded: sni.yaml has none")

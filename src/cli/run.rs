@@ -9,7 +9,7 @@ use crate::net::{ListenError, PassedDoor, passed};
 use crate::server::{self, ActivationError, Hub, Inherited, StartError};
 use crate::service::Manager;
 use crate::shutdown::Requests;
-use crate::takeover::{self, Household, Links, Predecessor, TakeoverError};
+use crate::takeover::{self, Farewell, Household, Links, Predecessor, TakeoverError};
 use crate::telemetry;
 use std::cell::OnceCell;
 use std::io::ErrorKind;
@@ -55,22 +55,23 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: Args) -> Exit {
     takeover::remember_binary();
-    if !args.successor {
-        return start(args, None);
-    }
-    let predecessor = match Predecessor::of_stdin() {
+    let predecessor = match args.successor.then(Predecessor::of_stdin).transpose() {
         Ok(predecessor) => predecessor,
         Err(error) => return not_started(&error.into()),
     };
-    let farewell = predecessor.farewell();
-    let exit = start(args, Some(predecessor));
-    if exit != Exit::Ok {
+    let mut farewell = predecessor.as_ref().map(Predecessor::farewell);
+    let exit = start(args, predecessor, &mut farewell);
+    // Last: who hears it may end this process.
+    if let Some(farewell) = farewell
+        && exit != Exit::Ok
+    {
         farewell.tell(exit.code());
     }
     exit
 }
 
-fn start(args: Args, predecessor: Option<Predecessor>) -> Exit {
+/// `farewell`: where that of a process goes which is found on the way.
+fn start(args: Args, predecessor: Option<Predecessor>, farewell: &mut Option<Farewell>) -> Exit {
     let passed = match passed::take() {
         Ok(passed) => passed,
         Err(error) => return not_started(&ActivationError::from(error).into()),
@@ -107,7 +108,9 @@ fn start(args: Args, predecessor: Option<Predecessor>) -> Exit {
         }
     }
     let found = match predecessor {
-        None if args.takeover => find(&loaded),
+        None if args.takeover => find(&loaded).inspect(|found| {
+            *farewell = found.as_ref().map(Predecessor::farewell);
+        }),
         started => Ok(started),
     };
     let before = match found.and_then(before) {
@@ -258,14 +261,10 @@ async fn open_house(
             .is_some_and(|manager| manager.wants_signs_of_life()),
         links,
         step_down: Some(Box::new(move |successor, adopted| {
-            Box::pin(async move {
-                if let Some(serving) = &serving {
-                    serving.shut(adopted);
-                }
-                if let Some(manager) = manager {
-                    manager.resign(successor).await;
-                }
-            })
+            if let Some(serving) = &serving {
+                serving.shut(adopted);
+            }
+            Box::pin(async move { Some(manager?.resign(successor).await) })
         })),
     })
 }

@@ -47,6 +47,7 @@ pub struct Control {
     pub(super) running: watch::Receiver<usize>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) succeeded: Arc<AtomicBool>,
     pub(super) reloads: Arc<Reloads>,
     pub(super) reload: mpsc::Sender<Asked>,
     pub(super) upgrades: mpsc::Sender<takeover::Asked>,
@@ -101,6 +102,12 @@ impl Control {
     /// Whether no new connections are taken, since the hub is to end.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// Whether another process is the hub now: clients are taken, and who asks this one yet, over a
+    /// connection from before, has to hear so.
+    pub fn is_succeeded(&self) -> bool {
+        self.succeeded.load(Relaxed)
     }
 
     /// When the hub began to accept.
@@ -214,7 +221,7 @@ impl Control {
             loop {
                 match timeout(patience, &mut answer).await {
                     Ok(Ok(())) => break,
-                    Ok(Err(_)) if self.is_draining() => break,
+                    Ok(Err(_)) if self.is_draining() || self.is_succeeded() => break,
                     Ok(Err(_)) => {
                         error!(
                             worker,

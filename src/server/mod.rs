@@ -57,7 +57,7 @@ pub enum StartError {
     /// The process before this one keeps its place.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
-    /// The process after this one has ended, and the service manager has not noticed.
+    /// The process after this one has ended, and who restarts the hub waits for the end of this one.
     #[error("the successor has ended, and nobody accepts: the service has failed")]
     Orphaned,
     /// All workers have ended by themselves, as the log says.
@@ -102,6 +102,7 @@ pub struct Hub {
     shared: Arc<Shared>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     draining: Arc<AtomicBool>,
+    succeeded: Arc<AtomicBool>,
     reloads: Arc<Reloads>,
     reload: mpsc::Sender<Asked>,
     started: SystemTime,
@@ -163,6 +164,7 @@ impl Hub {
             shared: Arc::clone(&shared),
             snapshot: watch::Sender::new(Arc::clone(snapshot)),
             draining: Arc::default(),
+            succeeded: Arc::default(),
             reloads: Arc::default(),
             reload,
             started: SystemTime::now(),
@@ -260,9 +262,9 @@ impl Hub {
     }
 
     /// Stops accepting, and leaves what waits in the queues to a successor; what stands is closed
-    /// evenly over `over`.
+    /// evenly over `over`. That is no end of the hub, see [`Control::is_succeeded`].
     pub fn step_back(&self, over: Duration) {
-        self.draining.store(true, Relaxed);
+        self.succeeded.store(true, Relaxed);
         self.sockets().clear();
         self.order(|| Command::StepBack(over));
     }
@@ -311,6 +313,7 @@ impl Hub {
             running: self.running.subscribe(),
             snapshot: self.snapshot.subscribe(),
             draining: Arc::clone(&self.draining),
+            succeeded: Arc::clone(&self.succeeded),
             reloads: Arc::clone(&self.reloads),
             reload: self.reload.clone(),
             started: self.started,
@@ -434,10 +437,8 @@ pub async fn run(
     hub.health.clear();
     match candidate {
         Some(candidate) => {
-            let managed = household.managed;
             let successor = candidate.takes_over(&hub, household).await;
-            let stop = &mut requests.stop;
-            successor.outlive(&hub, stop, managed).await?;
+            successor.outlive(&hub, &mut requests.stop).await?;
         }
         None => {
             let grace = reloader.current().settings.drain;

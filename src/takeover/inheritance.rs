@@ -5,14 +5,14 @@ use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Re
 use super::{LEGACY_WITHIN, READY_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{PacketSocket, Passed, PassedDoor};
-use crate::server::{self, Hub, Inherited, Predecessors};
+use crate::server::{self, Control, Hub, Inherited, Predecessors};
 use crate::telemetry::{self, Image};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Question};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -181,38 +181,38 @@ impl Predecessor {
         };
         // It would keep the process before this one from hearing of our end.
         drop(self.farewell.take());
-        let (legacy, with) = match connected {
+        let legacy = match connected {
             true => legacy(&mut wire).await?,
-            false => Default::default(),
+            false => None,
         };
         // From now on its stderr is ours: it hears no more what we say on the old one.
         if let Some(Err(error)) = self.stderr.map(rustix::stdio::dup2_stderr) {
             warn!("stderr stays that of an upgrade: {error}");
         }
-        let mut links = Links::default();
+        let links = Links::default();
         if !connected {
             warn!("the process before this one has ended in the middle of handing over");
             return Ok(links);
         }
-        if let Some(level) = legacy.log_level.and_then(|level| level.parse().ok()) {
-            telemetry::choose_log_level(level);
-        }
-        hub.reloads().inherit(&legacy.reloads);
-        hub.predecessors().remember(legacy.declined);
-        let parent = Forefather {
-            pid: self.pid,
-            until_unix_ms: legacy.until_unix_ms,
-            image: legacy.image,
-        };
-        links.begin(hub, parent, wire);
-        for (one, connection) in legacy.predecessors.into_iter().zip(with) {
-            match Wire::new(PacketSocket::from_fd(connection)) {
-                Ok(wire) => links.begin(hub, one, wire),
-                Err(error) => warn!(pid = one.pid, "an earlier process is not reached: {error}"),
-            }
-        }
         let control = hub.control();
-        let retire = control.snapshot().settings.on_route_removed == OnRouteRemoved::Close;
+        let snapshot = control.snapshot();
+        let settings = &snapshot.settings;
+        let parent = |until, image: &Image| {
+            let all = control.predecessors();
+            links.begin(&control, all.add(self.pid, until, image), wire);
+        };
+        match legacy {
+            Some((legacy, with)) => {
+                parent(since_1970(legacy.until_unix_ms), &legacy.image);
+                links.inherit(&control, legacy, with);
+            }
+            // As far as we know.
+            None => parent(
+                SystemTime::now() + settings.upgrade_drain,
+                &Image::default(),
+            ),
+        }
+        let retire = settings.on_route_removed == OnRouteRemoved::Close;
         // Our files may be newer than those that it decides by.
         tokio::spawn(async move { control.retire_abroad(retire).await });
         info!("this process is the hub");
@@ -222,17 +222,21 @@ impl Predecessor {
 
 /// What the process before this one has to hand on. This one is the hub: whatever comes, it is not the
 /// end of it, unless the other has not heard so, and goes on itself.
-async fn legacy(wire: &mut Wire) -> Result<(Legacy, Vec<OwnedFd>), TakeoverError> {
+async fn legacy(wire: &mut Wire) -> Result<Option<(Legacy, Vec<OwnedFd>)>, TakeoverError> {
     let why = match timeout(LEGACY_WITHIN, wire.hear()).await {
-        Ok(Ok(Some((Message::Legacy(legacy), with)))) => return Ok((*legacy, with)),
+        Ok(Ok(Some((Message::Legacy(legacy), with)))) => return Ok(Some((*legacy, with))),
         Ok(Ok(Some((Message::Refused { why }, _)))) => return Err(TakeoverError::Refused(why)),
         Ok(Ok(Some(_))) => "it makes no sense".to_owned(),
         Ok(Ok(None)) => "it has ended".to_owned(),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "it does not come".to_owned(),
+        Err(_) => "it has not come in time, and is taken if it comes yet".to_owned(),
     };
-    warn!("what the process before this one has counted is lost: {why}");
-    Ok(Default::default())
+    warn!("what the process before this one has counted is missing: {why}");
+    Ok(None)
+}
+
+fn since_1970(unix_ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms)
 }
 
 fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<Handed> {
@@ -266,8 +270,8 @@ fn handed(estate: &Estate, with: &mut impl Iterator<Item = OwnedFd>) -> Option<H
 }
 
 /// The connections to the processes before this one.
-#[derive(Debug, Default)]
-pub struct Links(Vec<Link>);
+#[derive(Debug, Clone, Default)]
+pub struct Links(Arc<Mutex<Vec<Link>>>);
 
 #[derive(Debug)]
 struct Link {
@@ -278,30 +282,62 @@ struct Link {
 }
 
 impl Links {
-    fn begin(&mut self, hub: &Hub, one: Forefather, wire: Wire) {
-        let all = Arc::clone(hub.predecessors());
-        let until = SystemTime::UNIX_EPOCH + Duration::from_millis(one.until_unix_ms);
-        let (one, orders) = all.add(one.pid, until, &one.image);
+    fn all(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with what a process before this one had, besides its own counts.
+    fn inherit(&self, control: &Control, legacy: Legacy, with: Vec<OwnedFd>) {
+        if let Some(level) = legacy.log_level.and_then(|level| level.parse().ok()) {
+            telemetry::choose_log_level(level);
+        }
+        control.reloads().inherit(&legacy.reloads);
+        let all = control.predecessors();
+        all.remember(legacy.declined);
+        for (one, connection) in legacy.predecessors.into_iter().zip(with) {
+            let Forefather {
+                pid,
+                until_unix_ms,
+                image,
+            } = one;
+            match Wire::new(PacketSocket::from_fd(connection)) {
+                Ok(wire) => {
+                    let added = all.add(pid, since_1970(until_unix_ms), &image);
+                    self.begin(control, added, wire);
+                }
+                Err(error) => warn!(pid, "an earlier process is not reached: {error}"),
+            }
+        }
+    }
+
+    fn begin(&self, control: &Control, (one, orders): Added, wire: Wire) {
         // Without it a successor of ours does not hear of that process any more.
         let socket = wire.copy().ok();
         let stop = CancellationToken::new();
         let (stopped, link) = (stop.clone(), Arc::clone(&one));
+        let (control, links) = (control.clone(), self.clone());
         let task = tokio::spawn(async move {
             let serving = Abroad {
                 wire,
                 one: link,
-                all,
+                control,
+                links,
                 next: 0,
             }
             .serve(orders);
             stopped.run_until_cancelled(serving).await;
         });
-        self.0.push(Link {
+        self.all().push(Link {
             one,
             socket,
             stop,
             task,
         });
+    }
+
+    fn next(&self) -> Option<Link> {
+        let mut all = self.all();
+        (!all.is_empty()).then(|| all.remove(0))
     }
 
     /// Gives no more orders: the connections to those that still hold tunnels, for a successor.
@@ -310,7 +346,7 @@ impl Links {
         all: &Predecessors,
     ) -> Vec<(Arc<server::Predecessor>, PacketSocket)> {
         let mut released = Vec::new();
-        for link in self.0 {
+        while let Some(link) = self.next() {
             link.stop.cancel();
             // A panic there was told by its own hook.
             drop(link.task.await);
@@ -323,11 +359,15 @@ impl Links {
     }
 }
 
+/// One of them, and the orders for it.
+type Added = (Arc<server::Predecessor>, UnboundedReceiver<Command>);
+
 /// The way to one of them.
 struct Abroad {
     wire: Wire,
     one: Arc<server::Predecessor>,
-    all: Arc<Predecessors>,
+    control: Control,
+    links: Links,
     next: u64,
 }
 
@@ -347,19 +387,32 @@ impl Abroad {
                 Some(order) = orders.recv() => self.carry(order).await,
                 _ = clock.tick() => self.count().await,
                 heard = self.wire.hear() => match heard {
-                    Ok(Some((Message::Last(image), _))) => self.last(&image),
-                    Ok(Some(_)) => Ok(()),
+                    Ok(Some((message, with))) => self.told(message, with),
                     Ok(None) | Err(_) => self.lost(),
                 },
             };
             if let Err(Gone) = done {
-                return self.all.gone(&self.one);
+                return self.control.predecessors().gone(&self.one);
             }
         }
     }
 
+    /// What nobody has asked for.
+    fn told(&self, message: Message, with: Vec<OwnedFd>) -> Result<(), Gone> {
+        match message {
+            Message::Last(image) => self.last(&image),
+            // Late: until now it was stopped, or very busy.
+            Message::Legacy(legacy) => {
+                self.control.predecessors().note(&self.one, &legacy.image);
+                self.links.inherit(&self.control, *legacy, with);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn last(&self, image: &Image) -> Result<(), Gone> {
-        self.all.note(&self.one, image);
+        self.control.predecessors().note(&self.one, image);
         info!(
             pid = self.one.pid,
             "the process before this one has ended with the last of its tunnels"
@@ -378,7 +431,7 @@ impl Abroad {
 
     async fn count(&mut self) -> Result<(), Gone> {
         if let Some(Reply::Counted { image, sessions }) = self.ask(Order::Count).await? {
-            self.all.note(&self.one, &image);
+            self.control.predecessors().note(&self.one, &image);
             self.one.sessions.store(sessions, Relaxed);
         }
         Ok(())
@@ -456,10 +509,7 @@ impl Abroad {
         loop {
             match self.wire.hear().await {
                 Ok(Some((Message::Reply { id: of, reply }, _))) if of == id => return Ok(reply),
-                Ok(Some((Message::Last(image), _))) => {
-                    self.last(&image)?;
-                }
-                Ok(Some(_)) => {}
+                Ok(Some((message, with))) => self.told(message, with)?,
                 Ok(None) | Err(_) => {
                     self.lost()?;
                 }

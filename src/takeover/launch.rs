@@ -5,7 +5,10 @@
 use super::wire::{self, Message};
 use crate::net::PacketSocket;
 use nix::sys::signal::{self, SigSet};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::io::ioctl_fionbio;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
+};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// The command of the intermediate.
 pub const COMMAND: &str = "start-successor";
@@ -28,6 +33,8 @@ const KEPT: usize = 8 * 1024;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often it is looked whether something has come about.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long one that is to end may take to do it by itself.
+const BY_ITSELF: Duration = Duration::from_secs(2);
 /// What a service manager has told this process and no other (sd_listen_fds(3), systemd.exec(5)).
 /// `WATCHDOG_PID` goes and `WATCHDOG_USEC` stays: the successor is the one to give a sign of life.
 const NOT_ITS_OWN: [&str; 5] = [
@@ -42,16 +49,22 @@ const NOT_ITS_OWN: [&str; 5] = [
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// Where the kernel has it (Linux 5.3): no other process can come to have its number.
-    pidfd: Option<OwnedFd>,
+    /// Where the kernel has it (Linux 5.3): no other process can come to have its number. Under a type
+    /// that lets us wait for it.
+    pidfd: Option<UnixStream>,
     spared: bool,
 }
 
 impl Process {
+    /// In the current runtime.
     pub(super) fn new(pid: u32, pidfd: Option<OwnedFd>) -> Process {
+        let watched = |pidfd: OwnedFd| {
+            ioctl_fionbio(&pidfd, true).ok()?;
+            UnixStream::from_std(pidfd.into()).ok()
+        };
         Process {
             pid,
-            pidfd,
+            pidfd: pidfd.and_then(watched),
             spared: false,
         }
     }
@@ -62,9 +75,27 @@ impl Process {
     }
 
     /// It goes on by itself.
-    pub(super) fn spare(mut self) -> u32 {
+    pub(super) fn spared(mut self) -> Process {
         self.spared = true;
-        self.pid
+        self
+    }
+
+    /// Comes back when it has ended, whether or not its parent has looked. Cancel safe.
+    pub(super) async fn ended(&self) {
+        // Readable as soon as it has (pidfd_open(2)).
+        if let Some(pidfd) = &self.pidfd
+            && pidfd.readable().await.is_ok()
+        {
+            return;
+        }
+        while Pid::from_raw(self.pid as i32).is_some_and(|pid| test_kill_process(pid).is_ok()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Has it end: by itself, so that it says why, or else at once.
+    pub(super) async fn end(mut self) {
+        self.spared = timeout(BY_ITSELF, self.ended()).await.is_ok();
     }
 }
 
@@ -97,6 +128,21 @@ pub fn remember_binary() {
 pub(super) fn own_binary() -> PathBuf {
     static OWN: OnceLock<PathBuf> = OnceLock::new();
     OWN.get_or_init(find_binary).clone()
+}
+
+/// Whether a hub has started this process.
+pub(super) fn is_successor() -> bool {
+    started_with(SUCCESSOR)
+}
+
+/// Whether a supervisor that knows nothing of upgrades starts the next hub when this very process has
+/// ended: as the manual has it, by the flag with which it was started.
+pub(super) fn is_supervised() -> bool {
+    started_with(TAKEOVER)
+}
+
+fn started_with(flag: &str) -> bool {
+    std::env::args_os().any(|argument| argument == flag)
 }
 
 fn find_binary() -> PathBuf {
@@ -308,6 +354,20 @@ mod tests {
             assert!(Instant::now() < until);
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    #[tokio::test]
+    async fn an_end_is_heard_before_anybody_has_looked_and_one_that_lives_is_ended() {
+        let spawn = |seconds: &str| Command::new("sleep").arg(seconds).spawn().unwrap();
+        let [mut short, mut long] = [spawn("0"), spawn("1000")];
+        // With a pidfd, and without.
+        Process::find(short.id()).spared().ended().await;
+        assert!(short.wait().unwrap().success());
+        Process::new(short.id(), None).spared().ended().await;
+        let process = Process::find(long.id());
+        assert!(timeout(LOOK_EVERY, process.ended()).await.is_err());
+        process.end().await;
+        assert!(!long.wait().unwrap().success());
     }
 
     #[tokio::test]

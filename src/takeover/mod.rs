@@ -12,7 +12,7 @@
 //!                       <- Ready
 //!                       Go ->
 //!                       <- Taken                    is the hub, whatever comes
-//! stops accepting, closes its doors,
+//! closes its doors, stops accepting,
 //! tells the service manager MAINPID
 //!                       Legacy ->                   what was counted, the processes before
 //!                                                   opens its doors, tells the manager READY
@@ -25,7 +25,13 @@
 //! at which nobody holds it. Taken is the one point without return. Until it has come the old process
 //! has given up nothing: it accepts, and whatever goes wrong, and whatever is not said in time, the
 //! successor is ended and nothing has changed. Once it has said so the new one never ends over the
-//! hand-over: a Legacy that is bad, or does not come, costs counts, and no client.
+//! hand-over: a Legacy that is bad, or does not come, costs counts, and no client; one that comes late
+//! is taken all the same.
+//!
+//! A connection that is lost, and a message that is not understood, are no end of a process: that is told
+//! by its pidfd alone. A service manager that does not read its queue is told of the new process for as
+//! long as the old one lives, and that does not end before the manager has answered: what it had not
+//! heard of it would take for the end of the service.
 //!
 //! A process may have several before it, each with a connection of its own to the one that is the hub:
 //! an upgrade hands those connections on.
@@ -46,6 +52,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How long a successor may take until it accepts, at most.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -131,8 +138,12 @@ impl NotUpgraded {
     }
 }
 
-/// What becomes of the rest of the process when a successor is the hub.
-pub type StepDown = Box<dyn FnOnce(u32, bool) -> Pin<Box<dyn Future<Output = ()>>>>;
+/// Ends when the service manager has heard which process is the hub, and has acted on it.
+pub type Noticing = JoinHandle<()>;
+
+/// What becomes of the rest of the process when a successor is the hub: called, nobody is let in any
+/// more; what comes back tells the service manager, and waits a little for it to read that.
+pub type StepDown = Box<dyn FnOnce(u32, bool) -> Pin<Box<dyn Future<Output = Option<Noticing>>>>>;
 
 /// What a hub has besides what its [`crate::server::Hub`] knows, and hands on, too.
 #[derive(Default)]

@@ -1,22 +1,21 @@
 //! What the old process does for its successor, until the last of its tunnels has ended.
 
+use super::Noticing;
+use super::launch::{self, Process};
 use super::succession::Successor;
 use super::wire::{Message, Order, Reply};
 use crate::server::{Control, Hub, StartError};
 use crate::shutdown;
 use crate::tunnel::Ended;
 use crate::worker::{Group, Question};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// For the last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
-/// How long a service manager may take to notice that the successor is gone, and to signal us.
-const NOTICED_WITHIN: Duration = Duration::from_secs(5);
-/// How late it may read what it is told: a successor that has lived longer was believed in.
-const BELIEVED_WITHIN: Duration = Duration::from_secs(30);
 
 impl Successor {
     /// Obeys it until every tunnel of this process has ended, and tells it what was counted. `stop`:
@@ -25,50 +24,74 @@ impl Successor {
     /// A service manager that stops the service signals every process of it: what the successor
     /// orders then, before our signal or after it, is no second asking.
     ///
-    /// A service manager does not believe in a MAINPID that has ended already: then a `managed` process
-    /// is the service's main one yet, and as long as it goes on no other hub is started. So it ends if
-    /// its successor is gone so soon and nobody signals it.
+    /// As long as the service manager has not taken the successor for the service's main process, this
+    /// one is: its end would be that of the service. So it waits for that; and if the successor is gone
+    /// before, nobody else starts another hub, and it ends with an error, at once.
     ///
     /// # Errors
-    /// [`StartError::Orphaned`]: it does, and the service has failed.
+    /// [`StartError::Orphaned`]: the successor is gone, and who restarts the hub waits for this process.
     pub(crate) async fn outlive(
-        mut self,
+        self,
         hub: &Hub,
         stop: &mut mpsc::Receiver<()>,
-        managed: bool,
     ) -> Result<(), StartError> {
+        let Successor {
+            process,
+            mut wire,
+            noticing,
+        } = self;
         let control = hub.control();
-        let (mut ordered, mut signalled, mut connected) = (false, false, true);
-        let (began, mut noticed_until) = (Instant::now(), None);
-        loop {
+        let (mut over, mut noticed) = (false, false);
+        let (mut ordered, mut signalled, mut orphaned) = (false, false, false);
+        let (mut connected, mut gone) = (true, false);
+        let mut notice = pin!(ends_first(&process, noticing));
+        // The process that is the hub: later one of the successor's own.
+        let mut heir = None;
+        while !over || !(noticed || ordered || signalled) {
             tokio::select! {
-                () = hub.ended() => break,
-                heard = self.wire.hear(), if connected => match heard {
+                () = hub.ended(), if !over => over = true,
+                unnoticed = &mut notice, if !noticed => {
+                    noticed = true;
+                    if unnoticed && !ordered && !signalled {
+                        warn!(
+                            pid = process.pid, sessions = hub.sessions(),
+                            "the successor has ended before the service manager knew of it: ending at \
+                             once, so that another hub is started"
+                        );
+                        orphaned = true;
+                        hub.kill();
+                    }
+                }
+                heard = wire.hear(), if connected => match heard {
                     Ok(Some((Message::Order { id, order }, _))) => {
+                        let pid = (id >> 32) as u32;
+                        if heir.as_ref().unwrap_or(&process).pid != pid {
+                            heir = Some(Process::find(pid).spared());
+                        }
                         ordered |= matches!(order, Order::Stop { .. } | Order::Kill);
                         let reply = obey(order, hub, &control).await;
-                        // Heard to be gone below.
-                        drop(self.wire.say(&Message::Reply { id, reply }, &[]).await);
+                        // Heard to be lost below.
+                        drop(wire.say(&Message::Reply { id, reply }, &[]).await);
                     }
                     Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => {
-                        connected = false;
-                        let pid = self.pid;
-                        warn!(pid, "the successor has ended: nobody accepts, unless another hub was started");
-                        if ordered || signalled {
-                            hub.kill();
-                        } else if managed && began.elapsed() < BELIEVED_WITHIN {
-                            noticed_until = Some(Instant::now() + NOTICED_WITHIN);
-                        }
-                    }
+                    Ok(None) | Err(_) => connected = false,
                 },
-                Some(()) = at(noticed_until), if !signalled => {
-                    warn!(sessions = hub.sessions(), "ending at once, so that the service manager starts another hub");
-                    noticed_until = None;
-                    hub.kill();
+                () = heir.as_ref().unwrap_or(&process).ended(), if !connected && !gone => {
+                    gone = true;
+                    warn!(
+                        pid = heir.as_ref().unwrap_or(&process).pid,
+                        "the successor has ended: nobody accepts, unless another hub was started"
+                    );
+                    if ordered || signalled {
+                        hub.kill();
+                    } else if launch::is_supervised() {
+                        warn!(sessions = hub.sessions(), "ending at once, so that the supervisor starts another hub");
+                        orphaned = true;
+                        hub.kill();
+                    }
                 }
                 Some(()) = stop.recv() => {
-                    if signalled || !connected {
+                    if signalled || gone {
                         info!(sessions = hub.sessions(), "ending at once");
                         hub.kill();
                     } else if !ordered {
@@ -81,22 +104,28 @@ impl Successor {
         if connected {
             let last = Message::Last(Box::new(control.image()));
             // It has what was said a second ago.
-            let said = timeout(LAST_WORD, self.wire.say(&last, &[])).await;
-            connected = !matches!(said, Ok(Err(_)));
+            drop(timeout(LAST_WORD, wire.say(&last, &[])).await);
         }
         shutdown::tell_totals(hub);
-        let unnoticed = managed && began.elapsed() < BELIEVED_WITHIN + NOTICED_WITHIN;
-        match unnoticed && !connected && !ordered && !signalled {
+        match orphaned && !signalled {
             true => Err(StartError::Orphaned),
             false => Ok(()),
         }
     }
 }
 
-/// Comes back then; of no moment there is no waiting.
-async fn at(moment: Option<Instant>) -> Option<()> {
-    sleep_until(moment?).await;
-    Some(())
+/// Waits until the service manager has noticed the process; whether that had ended before.
+async fn ends_first(process: &Process, noticing: Option<Noticing>) -> bool {
+    let Some(noticing) = noticing else {
+        return false;
+    };
+    tokio::select! {
+        // What it has noticed too late it has not noticed.
+        biased;
+        () = process.ended() => true,
+        // A panic there was told by its own hook.
+        _ = noticing => false,
+    }
 }
 
 async fn obey(order: Order, hub: &Hub, control: &Control) -> Reply {

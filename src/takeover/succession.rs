@@ -3,8 +3,8 @@
 use super::launch::{self, Process, Words};
 use super::wire::{self, Door, Estate, Forefather, Legacy, Message, PROTOCOL, Wire};
 use super::{
-    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, READY_WITHIN, TAKEN_WITHIN,
-    Upgraded,
+    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, Noticing, READY_WITHIN,
+    TAKEN_WITHIN, Upgraded,
 };
 use crate::net::{PacketListener, PacketSocket};
 use crate::server::{Hub, Predecessor};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,30 +37,32 @@ const APART: &str = "the process that asked to take over runs in another pid nam
                      container?), where this hub cannot see it: start it in the hub's own (nsenter \
                      --target PID --pid)";
 
+/// One that has asked to take over comes as soon as it is told where; or is gone.
+const MET_WITHIN: Duration = Duration::from_secs(3);
 /// For telling a candidate that it is none.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is process 1 of a container and ends it when its child ends (docker and podman `--init`, or a
-/// shell); a system's init goes on.
-const ENDS_WITH_ITS_CHILD: [&str; 11] = [
-    "tini",
-    "tini-static",
-    "docker-init",
-    "podman-init",
-    "dumb-init",
-    "catatonit",
-    "sh",
-    "bash",
-    "dash",
-    "ash",
-    "busybox",
+/// What goes on as process 1 when a child of its has ended: the inits of systems and of supervision,
+/// in a container, too. Any other ends with it, and the container ends (docker and podman `--init`, a
+/// shell, an entrypoint script that does not exec).
+const GOES_ON: [&str; 6] = [
+    "systemd",
+    "init",
+    "openrc-init",
+    "runit",
+    "s6-svscan",
+    "supervisord",
 ];
+/// The pid namespace of the machine itself (PROC_PID_INIT_INO of linux/proc_ns.h).
+const OF_THE_MACHINE: &str = "pid:[4026531836]";
 
 /// The process that is the hub now.
 #[derive(Debug)]
 pub(crate) struct Successor {
-    pub(super) pid: u32,
+    pub(super) process: Process,
     pub(super) wire: Wire,
+    /// `None`: there is no service manager.
+    pub(super) noticing: Option<Noticing>,
 }
 
 /// Where the verdict goes.
@@ -97,7 +99,7 @@ pub(crate) async fn candidate(
 fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static str> {
     if std::process::id() == 1 {
         Some(AS_INIT)
-    } else if std::os::unix::process::parent_id() == 1 && ends_with_its_child() {
+    } else if started_by_process_1() && ends_with_its_child() {
         Some(UNDER_INIT)
     } else if hub.control().is_draining() {
         Some(DRAINING)
@@ -108,10 +110,17 @@ fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static s
     }
 }
 
+/// A successor is none of its children, though it comes to be below it.
+fn started_by_process_1() -> bool {
+    std::os::unix::process::parent_id() == 1 && !launch::is_successor()
+}
+
 /// Whether process 1 does; not where it cannot be seen.
 fn ends_with_its_child() -> bool {
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    let apart = namespace.is_ok_and(|namespace| namespace != Path::new(OF_THE_MACHINE));
     let name = std::fs::read_to_string("/proc/1/comm");
-    name.is_ok_and(|name| ENDS_WITH_ITS_CHILD.contains(&name.trim_end()))
+    apart && name.is_ok_and(|name| !GOES_ON.contains(&name.trim_end()))
 }
 
 /// A candidate that is the hub; `None`: there is none, and whoever has asked knows why.
@@ -207,12 +216,11 @@ async fn meet(
             return Err(why);
         }
     };
-    drop(verdict.send(Ok(name)));
-    let Ok(accepted) = timeout_at(deadline, accept(listener)).await else {
-        return Err(NotUpgraded::of(
-            "the process that asked to take over has not come",
-        ));
-    };
+    let not_come = || NotUpgraded::of("the process that asked to take over has not come");
+    verdict.send(Ok(name)).map_err(|_| not_come())?;
+    info!("a process has asked to take over: it is waited for");
+    let accepted = timeout(MET_WITHIN, accept(listener)).await;
+    let accepted = accepted.map_err(|_| not_come())?;
     let (connection, pid) = accepted.map_err(cannot)?;
     let Some(pid) = pid else {
         let refused = Message::Refused { why: APART.into() };
@@ -305,7 +313,9 @@ impl Candidate {
         let refused = Message::Refused { why: why.clone() };
         // One that does not hear is ended all the same.
         drop(timeout(SAID_WITHIN, self.wire.say(&refused, &[])).await);
-        drop(self.process.take());
+        if let Some(process) = self.process.take() {
+            process.end().await;
+        }
         let said = match self.words.take() {
             Some(words) => words.last().await,
             None => Vec::new(),
@@ -356,7 +366,7 @@ impl Candidate {
                     handing.map_err(|error| format!("handing over to {}: {error}", self.name()))?;
                     handed = true;
                 }
-                (Message::Ready { version, adopted }, _) if handed => {
+                (Message::Ready { version, adopted }, _) if handed && self.process.is_some() => {
                     (self.version, self.adopted) = (version, adopted);
                     return Ok(());
                 }
@@ -444,17 +454,22 @@ impl Candidate {
 
     /// It is the hub from now on: gives up what there can be only one of, and hands on the rest.
     pub(crate) async fn takes_over(mut self, hub: &Hub, household: Household) -> Successor {
-        let (old, new) = (
-            std::process::id(),
-            self.process.take().map_or(0, Process::spare),
-        );
+        let known = self.process.take();
+        // It was, when it said that it accepts.
+        let process = known.unwrap_or_else(|| Process::find(0)).spared();
+        let (old, new) = (std::process::id(), process.pid);
         let over = hub.control().snapshot().settings.upgrade_drain;
         let until = SystemTime::now() + over;
+        // The doors first: who comes in by them is to find a hub.
+        let stepping_down = household
+            .step_down
+            .map(|step_down| step_down(new, self.adopted));
         hub.step_back(over);
         let links = household.links.release(hub.predecessors()).await;
-        if let Some(step_down) = household.step_down {
-            step_down(new, self.adopted).await;
-        }
+        let noticing = match stepping_down {
+            Some(stepping_down) => stepping_down.await,
+            None => None,
+        };
         let tunnels = hub.totals().open();
         // Whoever was started by hand has a command line of its own.
         let log_level = self
@@ -496,8 +511,11 @@ impl Candidate {
         if let Some(waiting) = self.verdict.take() {
             drop(waiting.send(verdict));
         }
-        let wire = self.wire;
-        Successor { pid: new, wire }
+        Successor {
+            process,
+            wire: self.wire,
+            noticing,
+        }
     }
 }
 

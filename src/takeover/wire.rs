@@ -8,7 +8,6 @@ use crate::net::packets::{MAX_DESCRIPTORS, MAX_PACKET, Packet};
 use crate::net::{PacketSocket, PacketStream};
 use crate::telemetry::{Declined, Image, SessionId, Tunnel};
 use crate::worker::{Group, Standing};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -56,12 +55,15 @@ pub(super) enum Message {
     Legacy(Box<Legacy>),
     /// It is not the hub, and ends. Never after `Taken` was heard.
     Refused { why: String },
-    /// From now on by the successor.
+    /// From now on by whoever is the hub: its number is the upper half of `id`.
     Order { id: u64, order: Order },
     /// The answer, with the same id.
     Reply { id: u64, reply: Reply },
     /// The old process ends, and has counted this.
     Last(Box<Image>),
+    /// What another version says, and this one does not know.
+    #[serde(skip)]
+    Unknown,
 }
 
 /// What a successor is handed before it accepts. Descriptors come in this order: `sockets`, `doors`,
@@ -183,7 +185,7 @@ impl From<WireGroup> for Group {
 }
 
 /// A message, and what came with it.
-pub(super) type Got<T> = Option<(T, Vec<OwnedFd>)>;
+pub(super) type Got = Option<(Message, Vec<OwnedFd>)>;
 
 /// Puts packets together.
 #[derive(Debug, Default)]
@@ -195,7 +197,7 @@ struct Inbox {
 
 impl Inbox {
     /// The message, if this was its last packet.
-    fn take<T: DeserializeOwned>(&mut self, packet: Packet) -> io::Result<Got<T>> {
+    fn take(&mut self, packet: Packet) -> io::Result<Got> {
         let Some((head, body)) = packet.bytes.split_first() else {
             return Ok(None);
         };
@@ -217,7 +219,7 @@ impl Inbox {
             return Ok(None);
         }
         let whole = std::mem::take(self);
-        let message = serde_json::from_slice(&whole.bytes)?;
+        let message = serde_json::from_slice(&whole.bytes).unwrap_or(Message::Unknown);
         Ok(Some((message, whole.descriptors)))
     }
 }
@@ -270,7 +272,7 @@ pub(super) fn say(
 }
 
 /// Waits for the next message; `None`: nobody is left there.
-pub(super) fn hear(socket: &PacketSocket) -> io::Result<Got<Message>> {
+pub(super) fn hear(socket: &PacketSocket) -> io::Result<Got> {
     let mut inbox = Inbox::default();
     loop {
         let Some(packet) = socket.recv()? else {
@@ -317,7 +319,7 @@ impl Wire {
     }
 
     /// The next message; `None`: nobody is left there. Cancel safe.
-    pub(super) async fn hear(&mut self) -> io::Result<Got<Message>> {
+    pub(super) async fn hear(&mut self) -> io::Result<Got> {
         loop {
             let Some(packet) = self.socket.recv().await? else {
                 return Ok(None);
@@ -366,6 +368,19 @@ mod tests {
             matches!(message, Message::Started { pid: 7 }),
             "{message:?}"
         );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_message_too() {
+        let [one, other] = PacketSocket::pair().unwrap();
+        for text in [&br#"{"hint":{"x":1}}"#[..], b"\xff", b""] {
+            one.send(FIRST | LAST, text, &[]).unwrap();
+        }
+        say(&one, &Message::Taken, &[]).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(hear(&other), Ok(Some((Message::Unknown, _)))));
+        }
+        assert!(matches!(hear(&other), Ok(Some((Message::Taken, _)))));
     }
 
     #[tokio::test]

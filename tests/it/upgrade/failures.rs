@@ -35,7 +35,7 @@ struct Before {
 impl Before {
     fn start() -> Before {
         let party = Party::start(b'a');
-        let hub = start(&[NAME], party, "workers: 2");
+        let hub = start(&[NAME], party, "workers: 2\ndrain: 1h");
         let link = Link::open(hub.addr(), NAME, party).unwrap();
         Before { hub, link, party }
     }
@@ -168,6 +168,48 @@ fn one_that_ends_as_soon_as_it_is_the_hub_is_told_as_an_outage() {
         "{said:?}"
     );
     before.link.exchange(1000).unwrap();
+}
+
+/// A newer one may have more to say; and a connection is no process.
+#[test]
+fn what_a_successor_says_and_is_not_understood_is_no_end_of_it() {
+    let mut before = Before::start();
+    let folder = before.hub.folder().to_owned();
+    let text = format!(
+        r#"os.chdir({folder:?})
+def tell(name, what):
+    with open(name + '.new', 'wb') as file: file.write(what)
+    os.rename(name + '.new', name)
+say(hello); hear(); say(ready); hear(); say('taken'); hear()
+say({{"hint": {{"x": 1}}}}); say({{"order": {{"id": os.getpid() << 32, "order": "count"}}}})
+tell('reply', hub.recv(1 << 20))
+hub.close(); os.close(0)
+tell('closed', b'')
+while not os.path.exists('go'): time.sleep(.01)
+"#
+    );
+    let binary = fake(&before.hub, "newer", &text);
+    let said = with(&before.hub, &binary, "30");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let comes = |name: &str| {
+        wait_for(name, || {
+            fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+        })
+    };
+    let reply = comes("reply");
+    assert!(reply.contains("counted"), "{reply}");
+    comes("closed");
+    // Asked once while it has a successor it closes what it has over `drain`.
+    before.hub.signal(rustix::process::Signal::TERM);
+    before.link.exchange(1000).unwrap();
+    let gone = |line: &serde_json::Value| {
+        let text = line["message"].as_str();
+        text.is_some_and(|text| text.starts_with("the successor has ended"))
+    };
+    assert!(!before.hub.lines().iter().any(gone));
+    fs::write(folder.join("go"), "").unwrap();
+    before.hub.wait_line("its end", gone);
+    before.link.was_reset();
 }
 
 /// A hub as it is started by hand, by its name alone.
@@ -467,11 +509,29 @@ fn tells_of_a_rolling_update(said: &Output) {
     );
 }
 
+/// An entrypoint that does not exec: process 1 is named as the script is.
+#[test]
+fn below_a_script_that_is_process_1_it_is_refused_and_below_an_init_it_is_not() {
+    let folder = crate::support::hub::new_folder("entrypoint");
+    for (name, goes_on) in [("docker-entrypoint.sh", false), ("runit", true)] {
+        let path = folder.join(name);
+        fs::write(&path, "#!/bin/sh\n\"$@\" & wait $!\nexit $?\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let said = in_a_container(&[path.to_str().unwrap(), "$HUB"], upgrade_in_vain);
+        match goes_on {
+            true => assert_eq!(said.status.code(), Some(0), "{said:?}"),
+            false => tells_of_a_rolling_update(&said),
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// The hub's kernel has no number for such a process: it could not be ended.
 #[test]
 fn a_process_that_the_hub_cannot_see_does_not_take_over() {
-    let first = "import subprocess, sys; subprocess.call(sys.argv[1:])";
-    let said = in_a_container(&["python3", "-c", first, "$HUB"], |folder| {
+    // Not right below process 1, which is another reason.
+    let below = "sh -c '\"$@\"; exit' sh \"$@\"; exit";
+    let said = in_a_container(&["sh", "-c", below, "sh", "$HUB"], |folder| {
         let run = ["run", "--takeover", "--listen", "127.0.0.1:0"];
         let files = ["--config", "hub.yaml", "--routes", "sni.yaml"];
         snihub_in(folder, &[&run[..], &files].concat())

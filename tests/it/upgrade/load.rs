@@ -1,7 +1,7 @@
 //! Upgrades under load: no connection refused, no byte lost, no counter that falls.
 
 use super::{ask, ended, ends, pid, samples, start, status, tunnels, upgrade};
-use crate::admin::http::wait_for;
+use crate::admin::http::{unix, wait_for};
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use std::collections::VecDeque;
@@ -70,6 +70,21 @@ fn upgrades(times: usize) {
             }
             rounds
         });
+        // An orchestrator that hears no ready takes the clients elsewhere.
+        let asked = scope.spawn(|| {
+            let mut asked = 0;
+            while !over.load(Relaxed) {
+                for path in ["/readyz", "/livez"] {
+                    let answer = unix(&super::socket(&hub), "GET", path);
+                    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+                }
+                let status = unix(&super::socket(&hub), "GET", "/api/status").json();
+                let seen = (&status["ready"], &status["draining"]);
+                assert_eq!(seen, (&true.into(), &false.into()), "{status}");
+                asked += 1;
+            }
+            asked
+        });
         let mut standing = VecDeque::new();
         for n in 0..times {
             standing.push_back(open());
@@ -98,7 +113,8 @@ fn upgrades(times: usize) {
         clients
             .into_iter()
             .for_each(|client| client.join().unwrap());
-        let scrapes = scrapes.join().unwrap();
+        let (scrapes, asked) = (scrapes.join().unwrap(), asked.join().unwrap());
+        assert!(asked >= times, "{asked} times asked");
         assert!(scrapes >= times, "{scrapes} scrapes");
         let drained = hub
             .records()
@@ -214,6 +230,8 @@ fn a_link_stays_where_it_is_and_is_shown() {
     // Its end is the end of the old process, and nothing is lost of what was counted.
     drop(link);
     ends(old);
+    let last = "the process before this one has ended with the last of its tunnels";
+    hub.wait_line(last, |line| line["message"] == last && line["pid"] == old);
     wait_for(
         "no process before",
         || match super::status(&hub)["predecessors"].as_array() {

@@ -2,6 +2,7 @@
 
 mod counts;
 mod failures;
+mod late;
 mod load;
 mod orders;
 mod takeover;

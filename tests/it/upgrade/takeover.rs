@@ -1,7 +1,7 @@
 //! `snihub run --takeover`: a process that finds the running hub by itself; and what a service manager
 //! hears of an upgrade.
 
-use super::{ask, ends, pid, run, runs, start, status, upgrade};
+use super::{ask, ended, ends, pid, run, runs, start, status, upgrade};
 use crate::admin::http::{unix, wait_for};
 use crate::support::hub::{Hub, Options, new_folder};
 use crate::support::party::{Link, Party};
@@ -13,6 +13,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const NAME: &str = "a.example";
+/// What the old process says when another one is the hub.
+const SUCCEEDED: &str = "a successor is the hub: no new connections; tunnels are closed evenly over \
+                         upgrade_drain";
+/// What it says when that is gone.
+const GONE: &str = "the successor has ended: nobody accepts";
 
 /// The same command line as the hub's, and one flag more; not one of its family.
 fn another(hub: &Hub, notify: Option<&str>) -> Child {
@@ -153,6 +158,17 @@ impl Manager {
         let n = self.socket.recv(&mut message).unwrap();
         String::from_utf8(message[..n].to_vec()).unwrap()
     }
+
+    /// All that it has been told by now.
+    fn later(&self) -> String {
+        self.socket.set_nonblocking(true).unwrap();
+        let (mut all, mut message) = (String::new(), [0; 4096]);
+        while let Ok(n) = self.socket.recv(&mut message) {
+            all.push_str(std::str::from_utf8(&message[..n]).unwrap());
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        all
+    }
 }
 
 impl Drop for Manager {
@@ -179,6 +195,8 @@ fn a_service_manager_hears_the_number_before_the_new_process() {
         // A status may have been on its way.
         assert!(message.starts_with("STATUS="), "{message}");
     }
+    // So the old process knows that it was heard.
+    assert_eq!(manager.next(), "BARRIER=1");
     assert!(manager.next().starts_with("READY=1\nSTATUS="));
     assert_eq!(manager.next(), "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n");
     assert_eq!(manager.next(), stored);
@@ -210,6 +228,47 @@ fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
     let mut new = Link::open(hub.addr(), NAME, party).unwrap();
     new.exchange(1000).unwrap();
     assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
+    // It is told as soon as it reads; before that the end of the old process would be the service's.
+    drop(link);
+    ended(&hub, "both_closed", 1);
+    let mainpid = format!("MAINPID={}\n", pid(&hub));
+    while manager.next() != mainpid {
+        assert!(runs(old));
+    }
+    while manager.next() != "BARRIER=1" {}
+    ends(old);
+    assert!(!manager.later().contains("STOPPING"));
+}
+
+/// What the old process would tell of itself, the manager would take for the service's.
+#[test]
+fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options
+        .settings("drain: 1h\nupgrade_drain: 1d")
+        .with_admin();
+    let hub = Hub::start(options.notify(manager.address()));
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    upgrade(&hub);
+    while manager.next() != "BARRIER=1" {}
+    hub.signal(Signal::TERM);
+    hub.signal(Signal::TERM);
+    wait_for("the end", || {
+        // One of two signals at once may be lost.
+        hub.signal(Signal::TERM);
+        match runs(u64::from(hub.pid())) {
+            true => Err("it runs".into()),
+            false => Ok(()),
+        }
+    });
+    link.was_reset();
+    let later = manager.later();
+    assert!(
+        !later.contains("STOPPING") && !later.contains("EXTEND"),
+        "{later}"
+    );
+    assert_eq!(status(&hub)["ready"], true);
 }
 
 /// MAINPID of a process that has ended is not believed: the old one is the service's main process yet,
@@ -226,6 +285,117 @@ fn what_a_service_manager_does_not_notice_is_told_by_a_failure() {
     kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
     link.was_reset();
     assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
+/// The same where no tunnel stands: it waits for nothing else.
+#[test]
+fn the_last_tunnel_is_not_the_end_before_the_service_manager_knows_the_new_process() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let hub = Hub::start(options.with_admin().notify(manager.address()));
+    let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
+    hub.wait_line("it accepts no more", |line| line["message"] == SUCCEEDED);
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
+/// It starts the next hub itself, and ends what is left of this one.
+#[test]
+fn the_end_of_a_process_that_the_service_manager_knows_is_left_to_it() {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options.settings("upgrade_drain: 1d").with_admin();
+    let hub = Hub::start(options.notify(manager.address()));
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
+    while manager.next() != "BARRIER=1" {}
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    hub.wait_line("it is alone", |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with(GONE))
+    });
+    link.exchange(1000).unwrap();
+    hub.signal(Signal::TERM);
+    link.was_reset();
+    assert_eq!(hub.wait_exit().code(), Some(0));
+}
+
+/// It knows the process that it has started, and no successor: that process ends, with an error, for
+/// it to start the next.
+#[test]
+fn a_supervisor_does_not_wait_for_the_tunnels_of_a_hub_that_is_gone() {
+    let party = Party::start(b'a');
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options.settings("upgrade_drain: 1d").argument("--takeover");
+    let hub = Hub::start(options.with_admin());
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    // The first has gone by the time that the second crashes.
+    for _ in 0..2 {
+        upgrade(&hub);
+    }
+    let new = pid(&hub);
+    let first = hub.pid();
+    link.exchange(1000).unwrap();
+    wait_for(
+        "one process before",
+        || match &status(&hub)["predecessors"] {
+            Value::Array(all) if all.len() == 1 && all[0]["pid"] == first => Ok(()),
+            other => Err(other.to_string()),
+        },
+    );
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    link.was_reset();
+    assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
+/// It is ended by itself, not by the hub that runs.
+#[test]
+fn one_that_does_not_take_over_says_why_and_ends_as_it_would() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let good = std::fs::read_to_string(hub.folder().join("sni.yaml")).unwrap();
+    hub.edit_routes("sni:\n");
+    for _ in 0..5 {
+        let said = another(&hub, None).wait_with_output().unwrap();
+        let words = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(78), "{:?}: {words}", said.status);
+        assert!(words.contains("would be gone"), "{words}");
+    }
+    hub.edit_routes(&good);
+    let told = "upgrade failed, nothing has changed: the successor (run --takeover, process ";
+    let line = hub.wait_line(told, |line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with(told))
+    });
+    assert!(
+        line["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("(exit code 78)"),
+        "{line}"
+    );
+    assert_eq!(pid(&hub), u64::from(hub.pid()));
+    upgrade(&hub);
+}
+
+/// As one that is ended while the hub is slow to answer: an upgrade is not kept waiting.
+#[test]
+fn one_that_has_asked_to_take_over_and_does_not_come_is_given_up() {
+    let hub = start(&[NAME], Party::start(b'a'), "");
+    let answer = unix(&super::socket(&hub), "POST", "/api/takeover");
+    assert!(answer.json()["socket"].is_string(), "{answer:?}");
+    hub.wait_line("it waits", |line| {
+        line["message"] == "a process has asked to take over: it is waited for"
+    });
+    wait_for("an upgrade", || {
+        let said = run(&hub, &["upgrade"]);
+        match said.code {
+            Some(0) => Ok(()),
+            _ => Err(format!("{said:?}")),
+        }
+    });
 }
 
 #[test]
