@@ -509,6 +509,67 @@ def upgrade_in_vain():
     client.close()
 
 
+@contextlib.contextmanager
+def systemd_stopped():
+    """In it systemd does nothing, and reads nothing."""
+    hold, held = SHARED / "hold", SHARED / "held"
+    hold.touch()
+    while not held.exists():
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        hold.unlink()
+        while held.exists():
+            time.sleep(0.02)
+
+
+def upgrade_unnoticed():
+    """upgrade while systemd reads nothing: it hears later which process is the hub, and nobody is cut"""
+    root("systemctl restart snihub.service")
+    standing, old = served(), pid()
+    with systemd_stopped():
+        fillers = []
+        for _ in range(20):
+            # Each fills its own buffer, all of them the queue.
+            filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            filler.connect("/run/systemd/notify")
+            filler.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    filler.send(b"X=1")
+            fillers.append(filler)
+        said = root("snihub upgrade")
+        later = served()
+        standing.close()
+        time.sleep(2)
+        check(Path(f"/proc/{old}").exists(), "the old process has ended, which systemd takes for the hub")
+    new = int(re.search(r"process (\d+) ", said)[1])
+    until("the new main process", lambda: pid() == new)
+    gone(old)
+    # Had it ended as the main process, systemd would end the others by now.
+    root("systemctl status snihub.service")
+    check((show("ActiveState"), show("NRestarts")) == ("active", "0"), journal("--lines=20"))
+    still_there(later)
+    served().close()
+    later.close()
+
+
+def crash_unnoticed():
+    """a successor that crashes before systemd knows of it: the old process fails, and another hub is started"""
+    root("systemctl restart snihub.service")
+    # No tunnel keeps the old process.
+    old = pid()
+    with systemd_stopped():
+        new = int(re.search(r"process (\d+) ", root("snihub upgrade"))[1])
+        time.sleep(1)
+        os.kill(new, signal.SIGKILL)
+        time.sleep(1)
+    until("a next hub", lambda: pid() not in (0, old, new) and show("ActiveState") == "active")
+    served().close()
+    check(show("NRestarts") == "1", show("NRestarts"))
+
+
 def killed_after_upgrade():
     """kill -9 after an upgrade: who waits is served by the next hub, at once"""
     root("systemctl restart snihub.service")
@@ -687,7 +748,7 @@ def listens():
 
 CASES = [
     install, verify, sandbox, socket_starts_it, ready, reload, killed, watchdog, stop, long_drain, mistakes,
-    upgrade, upgrade_in_vain, killed_after_upgrade, stop_after_upgrade, in_vain, another_port, alone,
+    upgrade, upgrade_in_vain, upgrade_unnoticed, crash_unnoticed, killed_after_upgrade, stop_after_upgrade, in_vain, another_port, alone,
 ]  # fmt: skip
 # The last: it takes away what the others have installed.
 if (SOURCE / "snihub.deb").exists():
