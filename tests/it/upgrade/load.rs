@@ -224,6 +224,9 @@ fn a_link_stays_where_it_is_and_is_shown() {
         1.0
     );
     assert!(samples["snihub_bytes_total{direction=\"client_to_upstream\"}"] > 20_000.0);
+    // Nobody reads what it says on the pipe that it was started with, once the old one is gone.
+    let stderr = |pid| std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+    assert_eq!(stderr(pid(&hub)), stderr(old));
     // Who was refused of late is known over two upgrades, and once the first process is gone.
     upgrade(&hub);
     assert!(ask(&hub, &["refusals"]).contains("unknown.example"));
