@@ -82,8 +82,8 @@ fn changes(method: &Method) -> bool {
 /// A page from elsewhere may have a name of its own point at 127.0.0.1 (DNS rebinding), and then
 /// reads what is served there; it cannot choose the `Host` that its browser sends. Any port: it may
 /// be the near end of `ssh -L`, which leads to the unix socket as well: there its peer is sshd, with the
-/// rights of who has logged in, and a page from elsewhere would have them. In `GET http://name/ HTTP/1.1` that name is the host (RFC 9112
-/// section 3.2.2): both have to be right.
+/// rights of who has logged in, and a page from elsewhere would have them. In
+/// `GET http://name/ HTTP/1.1` that name is the host (RFC 9112 section 3.2.2): both have to be right.
 fn named_by_loopback(uri: &Uri, headers: &HeaderMap) -> Result<(), Denied> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -145,8 +145,8 @@ impl Control {
         self.upgrades.send(asked).await.is_ok()
     }
 
-    /// All tunnels that stand, in no order, those of the processes before this one among them. One list at a time: each costs the workers two system
-    /// calls a tunnel, however many ask.
+    /// All tunnels that stand, in no order, those of the processes before this one among them. One list
+    /// at a time: each costs the workers two system calls a tunnel, however many ask.
     pub async fn tunnels(&self) -> Vec<Tunnel> {
         let _alone = self.listing.lock().await;
         let answers = self.ask_all(Question::Tunnels).await;
