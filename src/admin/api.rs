@@ -8,7 +8,7 @@ use super::reports;
 use super::respond::{Answer, json, problem, text};
 use super::upgrade;
 use crate::server::{Control, NoVerdict};
-use crate::telemetry::{self, SessionId, Tunnel};
+use crate::telemetry::{self, Tunnel};
 use crate::worker::Group;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
@@ -252,8 +252,8 @@ struct Listing {
 }
 
 async fn end(id: &str, control: &Control) -> Result<Answer, String> {
-    let session = SessionId::from_str_radix(id, 16)
-        .map_err(|_| "the id is not hexadecimal: /api/tunnels and the log print them".to_owned())?;
+    let session = telemetry::session_id(id)
+        .ok_or("this is no id of a tunnel: /api/tunnels and the log print them")?;
     if !control.end(session).await {
         return Ok(problem(
             StatusCode::NOT_FOUND,
@@ -308,16 +308,22 @@ async fn reload(mut query: Query, control: &Control) -> Result<Answer, String> {
             };
             json(status, &reports::reload(&told))
         }
-        Err(NoVerdict::Ending) => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this process reloads no more: it is about to end, or a successor is the hub, which \
-                 watches the files: ask again",
-        ),
-        Err(NoVerdict::Unsettled) => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no verdict yet: a file is still being written, the log says which; it is read again \
-             when its writer is done",
-        ),
+        Err(why) => {
+            let (error, again) = match why {
+                NoVerdict::Ending => (
+                    "this process reloads no more: it is about to end, or a successor is the hub, \
+                     which watches the files: ask again",
+                    true,
+                ),
+                NoVerdict::Unsettled => (
+                    "no verdict yet: a file is still being written, the log says which; it is read \
+                     again when its writer is done",
+                    false,
+                ),
+            };
+            let body = json!({ "error": error, "again": again });
+            json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
     })
 }
 

@@ -101,15 +101,12 @@ pub fn ask_within(
         // Writing to a String does not fail.
         let _ = write!(target, "{sign}{key}={}", encode(value));
     }
-    let answer = exchange(socket, within, method, &target)
-        .map_err(|error| explain(socket, within, error))?;
-    let broken = |what: &str| ClientError::Broken {
-        path: socket.to_owned(),
-        error: io::Error::new(ErrorKind::InvalidData, what),
+    let (status, body) = answered(socket, within, method, &target)?;
+    // The hub is another process since: it comes in by the same door.
+    let (status, body) = match body["again"].as_bool() {
+        Some(true) => answered(socket, within, method, &target)?,
+        _ => (status, body),
     };
-    let (status, body) = split(&answer).ok_or_else(|| broken("the answer is no HTTP"))?;
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| broken("the answer is cut, or no JSON"))?;
     let words = body["error"].as_str().unwrap_or_default();
     match status {
         200 | 422 => Ok(Reply { status, body }),
@@ -120,6 +117,23 @@ pub fn ask_within(
         500.. => Err(ClientError::Unable(words.to_owned())),
         _ => Err(ClientError::Refused(words.to_owned())),
     }
+}
+
+fn answered(
+    socket: &Path,
+    within: Duration,
+    method: &str,
+    target: &str,
+) -> Result<(u16, Value), ClientError> {
+    let answer =
+        exchange(socket, within, method, target).map_err(|error| explain(socket, within, error))?;
+    let broken = |what: &str| ClientError::Broken {
+        path: socket.to_owned(),
+        error: io::Error::new(ErrorKind::InvalidData, what),
+    };
+    let (status, body) = split(&answer).ok_or_else(|| broken("the answer is no HTTP"))?;
+    let body = serde_json::from_slice(body).map_err(|_| broken("the answer is cut, or no JSON"))?;
+    Ok((status, body))
 }
 
 fn exchange(socket: &Path, within: Duration, method: &str, target: &str) -> io::Result<Vec<u8>> {
@@ -185,6 +199,42 @@ mod tests {
         assert!(said(ErrorKind::WouldBlock).contains("has not answered within 45 s"));
         assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
         assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));
+    }
+
+    #[test]
+    fn a_process_that_is_the_hub_no_more_is_asked_once_again_and_not_for_ever() {
+        let folder = std::env::temp_dir().join(format!("snihub-again-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("sock");
+        let door = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let again = (
+            "503 Service Unavailable",
+            r#"{"error":"no more","again":true}"#,
+        );
+        let answers = [again, ("200 OK", "{}"), again, again];
+        let serving = std::thread::spawn(move || {
+            for (status, body) in answers {
+                let (mut stream, _) = door.accept().unwrap();
+                // All of it: an end with bytes unread would be a reset.
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    let mut some = [0; 512];
+                    let n = stream.read(&mut some).unwrap();
+                    asked.extend_from_slice(&some[..n]);
+                }
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        assert_eq!(ask(&path, "POST", "/api/reload", &[]).unwrap().status, 200);
+        let said = ask(&path, "POST", "/api/reload", &[]);
+        assert!(matches!(said, Err(ClientError::Unable(_))), "{said:?}");
+        serving.join().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

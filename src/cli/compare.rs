@@ -109,6 +109,8 @@ fn names(args: &Args) -> Result<Vec<ServerName>, Exit> {
         Ok(text)
     });
     let text = text.map_err(|error| exit::system(&format!("{file} cannot be read"), &error))?;
+    // As editors of Windows begin a file.
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
     let (mut names, mut seen, mut wrong) = (Vec::new(), HashSet::new(), String::new());
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();

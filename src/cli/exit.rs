@@ -91,7 +91,7 @@ pub(super) fn problems(problems: &[Problem]) -> Exit {
 
 /// Prints what the system would not do to stderr.
 pub(super) fn system(what: &str, error: &io::Error) -> Exit {
-    complain(&format!("{what}: {error}\n"));
+    complain(&format!("snihub: {what}: {error}\n"));
     if error.kind() == ErrorKind::PermissionDenied {
         Exit::Permission
     } else {

@@ -125,9 +125,13 @@ fn start(args: Args, predecessor: Option<Predecessor>, farewell: &mut Option<Far
     } = before;
     let shrunk = config::shrink_since(&routes, &loaded.routes);
     if let Some(reason) = shrunk.filter(|_| !loaded.settings.reload_allow_shrink) {
+        let upgrade = match args.takeover {
+            true => "",
+            false => "`snihub upgrade --allow-shrink`, or ",
+        };
         exit::complain(&format!(
-            "snihub: {}: {reason}; if that is meant, `snihub upgrade --allow-shrink`, or set reload: \
-             {{allow_shrink: true}} in hub.yaml\n",
+            "snihub: {}: {reason}; if that is meant, {upgrade}set reload: {{allow_shrink: true}} in \
+             hub.yaml\n",
             loaded.routes_file.display()
         ));
         return Exit::Config;

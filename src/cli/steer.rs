@@ -3,6 +3,7 @@
 use super::check::plural;
 use super::exit::Exit;
 use super::hub::{Hub, number, printable, rows, text};
+use crate::telemetry;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -125,9 +126,8 @@ pub(super) fn drain(args: &DrainArgs) -> Exit {
 
 /// Runs `kill`.
 pub(super) fn kill(args: &KillArgs) -> Exit {
-    let hex = !args.id.is_empty() && args.id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !hex {
-        super::exit::complain("snihub: the id is not hexadecimal: `snihub tunnels` prints them\n");
+    if telemetry::session_id(&args.id).is_none() {
+        super::exit::complain("snihub: this is no id of a tunnel: `snihub tunnels` prints them\n");
         return Exit::Usage;
     }
     let path = format!("/api/tunnels/{}/end", args.id);

@@ -19,7 +19,7 @@ pub use log::{
     reopen_at_sigusr1, set_log_format,
 };
 pub use recent::{Declined, KEPT, Recent};
-pub use record::{Facts, Outcome, Record, SessionId};
+pub use record::{Facts, Outcome, Record, SessionId, session_id};
 pub use reloads::{LastReload, ReloadResult, Reloaded, Reloads};
 pub use tunnel::{Tcp, Tunnel};
 

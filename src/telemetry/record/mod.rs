@@ -44,6 +44,12 @@ macro_rules! tell {
 /// Names a session in every line about it; unique within the process.
 pub type SessionId = u64;
 
+/// The id as every line has it: hexadecimal digits, and nothing else.
+pub fn session_id(text: &str) -> Option<SessionId> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| SessionId::from_str_radix(text, 16).ok())?
+}
+
 /// How a session ended.
 #[derive(Debug)]
 pub enum Outcome {

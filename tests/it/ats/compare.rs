@@ -20,7 +20,7 @@ fn what_leads_elsewhere_is_listed() {
     let old = table(one, &entry("gone.example", one));
     let new = table(other, "");
     let dir = TempDir::new();
-    let names = "same.example\nmoved.example # twice\nMOVED.example\n\n# none\ngone.example\nnever.example\n";
+    let names = "\u{feff}same.example\nmoved.example # twice\nMOVED.example\n\n# none\ngone.example\nnever.example\n";
     let names = dir.write("names", names).display().to_string();
     let (old_at, new_at) = (old.addr().to_string(), new.addr().to_string());
     let compare = |words: &[&str]| {

@@ -134,7 +134,7 @@ fn a_full_disk_leaves_nothing_behind() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(71), "{stderr}");
     assert!(
-        stderr.contains("cannot write ") && stderr.contains("hub.yaml: "),
+        stderr.contains("snihub: cannot write ") && stderr.contains("hub.yaml: "),
         "{stderr}"
     );
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0);

@@ -1,7 +1,7 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
 use super::{ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
-use crate::admin::http::wait_for;
+use crate::admin::http::{unix, wait_for};
 use crate::support::hello::Hello;
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
@@ -64,6 +64,14 @@ fn kill_and_drain_reach_what_the_processes_before_hold() {
         5.0
     );
     assert_eq!(run(&hub, &["kill", "ffffffff"]).code, Some(1));
+    for none in ["zz", "+1", "10000000000000000"] {
+        let said = run(&hub, &["kill", none]);
+        assert_eq!(said.code, Some(64), "{none}: {said:?}");
+        assert!(said.out.contains("no id of a tunnel"), "{said:?}");
+        let path = format!("/api/tunnels/{none}/end");
+        let answer = unix(&super::socket(&hub), "POST", &path);
+        assert_eq!(answer.status, 400, "{none}: {answer:?}");
+    }
 }
 
 #[test]
