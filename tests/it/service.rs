@@ -92,7 +92,7 @@ fn served(at: SocketAddr) -> TcpStream {
 #[test]
 fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
     let (echo, manager) = (Echo::start(), Manager::start());
-    let options = Options::routes(routes(echo.addr())).settings("workers: 3\ndrain: 10m");
+    let options = Options::routes(routes(echo.addr())).settings("workers: 3\ndrain: 1h");
     let hub = Hub::start(options.notify(manager.address()));
     let (first, _) = manager.next();
     assert_eq!(first, "READY=1\nSTATUS=0 tunnels, 1 route, generation 1\n");
@@ -106,7 +106,7 @@ fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
         let socket = TcpListener::from(socket.try_clone().unwrap());
         assert_eq!(socket.local_addr().unwrap(), hub.addr());
     }
-    let mut client = served(hub.addr());
+    let one = served(hub.addr());
     manager.wait("STATUS=1 tunnel, 1 route, generation 1\n");
     hub.edit_routes("sni:\n- fqdn: b.example.com\n  tunnel_route: h:70000\n");
     let (refused, _) = manager.wait("; last reload refused: ");
@@ -117,6 +117,8 @@ fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
     assert_eq!(refused.lines().count(), 1);
     hub.edit_routes(&(routes(echo.addr()) + "- fqdn: b.example.com\n  tunnel_route: h:1\n"));
     manager.wait("STATUS=1 tunnel, 2 routes, generation 2\n");
+    // Either may by chance be closed at once.
+    let other = served(hub.addr());
     hub.signal(Signal::TERM);
     let (stopping, _) = manager.wait("STOPPING=1\n");
     let told = "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=20000000\n";
@@ -129,11 +131,10 @@ fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
     drop(descriptors);
     let (extended, _) = manager.wait("EXTEND_TIMEOUT_USEC=20000000\n");
     assert!(
-        extended.contains("STATUS=draining: 1 tunnel, "),
+        extended.contains("STATUS=draining: ") && extended.contains(" tunnel"),
         "{extended}"
     );
-    std::io::Write::write_all(&mut client, b"bye").unwrap();
-    client.shutdown(std::net::Shutdown::Write).unwrap();
+    drop((one, other));
     assert_eq!(hub.wait_exit().code(), Some(0));
 }
 
