@@ -50,7 +50,7 @@ const NOT_ITS_OWN: [&str; 5] = [
 pub(super) struct Process {
     pub(super) pid: u32,
     /// Where the kernel has it (Linux 5.3): no other process can come to have its number. Under a type
-    /// that lets us wait for it.
+    /// that lets us wait for it: tokio's AsyncFd, made for that, is to be had by `unsafe` alone.
     pidfd: Option<UnixStream>,
     spared: bool,
 }

@@ -177,12 +177,19 @@ impl Drop for Manager {
     }
 }
 
+/// A hub with one party, run by a service manager; `settings`: lines of hub.yaml.
+fn managed(settings: &str) -> (Party, Manager, Hub) {
+    let (party, manager) = (Party::start(b'a'), Manager::start());
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options.settings(settings).with_admin();
+    let hub = Hub::start(options.notify(manager.address()));
+    (party, manager, hub)
+}
+
 /// In this order: of another process than its main one systemd hears nothing.
 #[test]
 fn a_service_manager_hears_the_number_before_the_new_process() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let hub = Hub::start(options.notify(manager.address()).with_admin());
+    let (_, manager, hub) = managed("");
     let stored = "FDSTORE=1\nFDNAME=snihub-listener\n";
     while manager.next() != stored {}
     upgrade(&hub);
@@ -212,9 +219,7 @@ fn a_service_manager_hears_the_number_before_the_new_process() {
 /// One that is stopped, or overloaded: it does not know who is the hub, and clients do.
 #[test]
 fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let hub = Hub::start(options.notify(manager.address()).with_admin());
+    let (party, manager, hub) = managed("");
     while manager.next() != "FDSTORE=1\nFDNAME=snihub-listener\n" {}
     let other = UnixDatagram::unbound().unwrap();
     other.connect(manager.folder.join("notify")).unwrap();
@@ -243,12 +248,7 @@ fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
 /// What the old process would tell of itself, the manager would take for the service's.
 #[test]
 fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let options = options
-        .settings("drain: 1h\nupgrade_drain: 1d")
-        .with_admin();
-    let hub = Hub::start(options.notify(manager.address()));
+    let (party, manager, hub) = managed("drain: 1h\nupgrade_drain: 1d");
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     upgrade(&hub);
     while manager.next() != "BARRIER=1" {}
@@ -275,10 +275,7 @@ fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
 /// and only its failure has the manager start another hub.
 #[test]
 fn what_a_service_manager_does_not_notice_is_told_by_a_failure() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let options = options.settings("upgrade_drain: 1d").with_admin();
-    let hub = Hub::start(options.notify(manager.address()));
+    let (party, _manager, hub) = managed("upgrade_drain: 1d");
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     link.exchange(1000).unwrap();
@@ -290,9 +287,7 @@ fn what_a_service_manager_does_not_notice_is_told_by_a_failure() {
 /// The same where no tunnel stands: it waits for nothing else.
 #[test]
 fn the_last_tunnel_is_not_the_end_before_the_service_manager_knows_the_new_process() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let hub = Hub::start(options.with_admin().notify(manager.address()));
+    let (_, _manager, hub) = managed("");
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     hub.wait_line("it accepts no more", |line| line["message"] == SUCCEEDED);
     kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
@@ -302,10 +297,7 @@ fn the_last_tunnel_is_not_the_end_before_the_service_manager_knows_the_new_proce
 /// It starts the next hub itself, and ends what is left of this one.
 #[test]
 fn the_end_of_a_process_that_the_service_manager_knows_is_left_to_it() {
-    let (party, manager) = (Party::start(b'a'), Manager::start());
-    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
-    let options = options.settings("upgrade_drain: 1d").with_admin();
-    let hub = Hub::start(options.notify(manager.address()));
+    let (party, manager, hub) = managed("upgrade_drain: 1d");
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     while manager.next() != "BARRIER=1" {}
