@@ -3,10 +3,7 @@
 
 use super::Stop;
 use crate::cli::exit::Exit;
-use rustix::process::{
-    Pid, Signal, getpgid, getpgrp, getpid, getppid, getsid, kill_current_process_group,
-    kill_process,
-};
+use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
@@ -171,13 +168,26 @@ fn heed(signal: Signal) {
 /// Ctrl-Z: all that runs in the terminal's foreground stops, if a shell is there that lets it go on
 /// again.
 fn stop() {
-    let shell = |parent: Pid| {
-        let session = getsid(Some(parent)).ok() == getsid(None).ok();
-        session && getpgid(Some(parent)).is_ok_and(|group| group != getpgrp())
-    };
-    if getppid().is_some_and(shell) {
+    let parent = getppid().and_then(|parent| group_and_session(&parent.to_string()));
+    let own = group_and_session("self");
+    if let (Some((group, session)), Some((own_group, own_session))) = (parent, own)
+        && session == own_session
+        && group != own_group
+    {
         let _ = kill_current_process_group(Signal::TSTP);
     }
+}
+
+/// A process's group and session (proc(5), stat, fields 5 and 6), 0 if they began outside of this PID
+/// namespace: getpgid and getsid of rustix take that for impossible.
+fn group_and_session(process: &str) -> Option<(i32, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The command, in parentheses, may hold anything.
+    let mut fields = stat[stat.rfind(')')? + 1..]
+        .split_ascii_whitespace()
+        .skip(2);
+    let mut next = || fields.next()?.parse().ok();
+    Some((next()?, next()?))
 }
 
 /// Reads keys up to Enter; none if it was interrupted.

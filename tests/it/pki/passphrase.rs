@@ -196,11 +196,30 @@ fn without_a_terminal_it_is_said_how_to_give_it() {
 /// At a terminal of its own; gives its exit code, what the terminal showed, and whether it echoes
 /// afterwards.
 fn typed(ca: &Ca, keys: &[&str], arguments: &[&str]) -> (i64, String, bool) {
+    typed_below(&[], ca, keys, arguments)
+}
+
+/// The same, started by another program, which is given as its words.
+fn typed_below(
+    starter: &[&str],
+    ca: &Ca,
+    keys: &[&str],
+    arguments: &[&str],
+) -> (i64, String, bool) {
     let script = format!("{}/tests/it/pki/terminal.py", env!("CARGO_MANIFEST_DIR"));
     let folder = ca.dir.path().to_str().unwrap();
     let keys = serde_json::to_string(keys).unwrap();
-    let fixed = [&script, folder, &keys, env!("CARGO_BIN_EXE_snihub"), "pki"];
-    let said = does(python().unwrap(), &[&fixed[..], arguments].concat());
+    let python = python().unwrap();
+    let fixed = [
+        python.to_str().unwrap(),
+        &script,
+        folder,
+        &keys,
+        env!("CARGO_BIN_EXE_snihub"),
+        "pki",
+    ];
+    let words = [starter, &fixed, arguments].concat();
+    let said = does(words[0], &words[1..]);
     let seen: serde_json::Value = serde_json::from_str(&said).unwrap();
     let shown = seen["shown"].as_str().unwrap().to_owned();
     (
@@ -266,6 +285,22 @@ fn a_stop_at_the_question_gives_the_terminal_back_and_the_question_is_put_again(
     // The key: no part of what is typed; without a shell nobody would let it go on.
     let keys = ["correct\x1a horse\r"];
     let (code, shown, echo) = typed(&ca, &keys, &["issue", "hub", "a.org"]);
+    assert_eq!((code, echo), (0, true), "{shown}");
+}
+
+/// As what `docker exec` and `kubectl exec` start.
+#[test]
+fn ctrl_z_below_a_session_that_began_outside_of_the_pid_namespace() {
+    let apart = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let mut attempt = std::process::Command::new(apart[0]);
+    let attempt = attempt.args(&apart[1..]).arg("true").output();
+    if python().is_none() || !attempt.is_ok_and(|attempt| attempt.status.success()) {
+        eprintln!("skipped: no PID namespace to be had here");
+        return;
+    }
+    let ca = Ca::none();
+    let keys = ["correct\x1a horse\r", "correct horse\r"];
+    let (code, shown, echo) = typed_below(&apart, &ca, &keys, &["init"]);
     assert_eq!((code, echo), (0, true), "{shown}");
 }
 
