@@ -1,5 +1,6 @@
 //! Lines under each other, for people: columns as wide as what stands in them, numbers at the right.
 
+use super::advice;
 use std::fmt::Write;
 
 /// A table in the making.
@@ -50,11 +51,13 @@ impl Columns {
 }
 
 /// A text behind `head`, in lines of at most `width` columns; those after the first begin at column
-/// `indent`. A word that is longer stays whole: paths and commands are to be copied.
+/// `indent`. A word that is longer stays whole: paths and commands are to be copied, and are [`aimed`].
+///
+/// [`aimed`]: advice::aimed
 pub(super) fn wrap(to: &mut String, head: &str, indent: usize, width: usize, text: &str) {
     to.push_str(head);
     let mut column = head.chars().count();
-    for (at, word) in text.split(' ').enumerate() {
+    for (at, word) in advice::aimed(text).split(' ').enumerate() {
         let length = word.chars().count();
         if at > 0 && column + 1 + length > width {
             // Writing to a String does not fail.

@@ -1,7 +1,9 @@
 //! How commands end: sysexits(3) codes, and output that survives a closed pipe.
 
+use super::advice;
 use crate::config::{Problem, Severity};
 use crate::takeover;
+use serde_json::Value;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -109,9 +111,17 @@ pub(super) fn answer(text: &dyn Display, exit: Exit) -> Exit {
     }
 }
 
+/// Prints a command's answer as a JSON document.
+pub(super) fn document(mut body: Value, exit: Exit) -> Exit {
+    advice::aim_all(&mut body);
+    answer(&format!("{body:#}\n"), exit)
+}
+
 /// There is nobody left to tell if stderr fails.
 pub(super) fn complain(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr()
+        .lock()
+        .write_all(advice::aimed(text).as_bytes());
 }
 
 #[cfg(test)]

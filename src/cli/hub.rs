@@ -1,7 +1,8 @@
 //! What the commands that talk to a running hub have in common.
 
 use super::Format;
-use super::exit::{Exit, answer, complain};
+use super::advice;
+use super::exit::{Exit, answer, complain, document};
 use crate::admin::client::{self, ClientError, Reply};
 use crate::config;
 use crate::terminal;
@@ -82,8 +83,8 @@ impl Hub {
         exit: Exit,
     ) -> Exit {
         match self.format {
-            Format::Text => answer(&text(body), exit),
-            Format::Json => answer(&format!("{body:#}\n"), exit),
+            Format::Text => answer(&advice::aimed(&text(body)), exit),
+            Format::Json => document(body.clone(), exit),
         }
     }
 

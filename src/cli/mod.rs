@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand; decides nothing.
 
+mod advice;
 mod check;
 mod columns;
 mod compare;
@@ -24,7 +25,7 @@ mod upgrade;
 
 use crate::takeover;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::Exit;
 use std::process::ExitCode;
 
@@ -75,7 +76,7 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let exit = match Cli::try_parse() {
+    let exit = match parsed() {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(args),
@@ -104,6 +105,16 @@ pub fn main() -> ExitCode {
         Err(error) => usage(&error),
     };
     exit.into()
+}
+
+fn parsed() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    // On a party's machine what is advised is for the hub's.
+    if !matches!(&cli.command, Command::Doctor(args) if args.is_partys()) {
+        advice::keep(&matches);
+    }
+    Ok(cli)
 }
 
 /// clap's own code for wrong usage is 2; sysexits has 64 for it.

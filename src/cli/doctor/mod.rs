@@ -113,7 +113,8 @@ fn examine(args: &Args) -> Result<Exit, Stop> {
 }
 
 impl Args {
-    fn is_partys(&self) -> bool {
+    /// Asked as a party, from its machine.
+    pub(super) fn is_partys(&self) -> bool {
         self.via.is_some() && !self.star.is_named()
     }
 

@@ -3,7 +3,7 @@
 use crate::cli::Format;
 use crate::cli::check::plural;
 use crate::cli::columns::wrap;
-use crate::cli::exit::{Exit, answer};
+use crate::cli::exit::{Exit, answer, document};
 use crate::cli::hub;
 use crate::party::doctor::{Finding, Report, Severity};
 use serde_json::json;
@@ -23,7 +23,7 @@ pub(super) fn tell(reports: &[Report], format: Format) -> Exit {
     };
     if format == Format::Json {
         let body = json!({ "worst": worst, "reports": reports });
-        return answer(&format!("{body:#}\n"), exit);
+        return document(body, exit);
     }
     let mut text = String::new();
     for report in reports {

@@ -3,7 +3,7 @@
 use super::added::Added;
 use super::{Bundles, Star, Stop, say};
 use crate::cli::Format;
-use crate::cli::exit::{Exit, answer};
+use crate::cli::exit::{Exit, answer, document};
 use crate::cli::pki::receipt::shown;
 use crate::cli::pki::{Lifetime, passphrase, sign};
 use crate::party::{
@@ -291,7 +291,7 @@ fn would(args: &Args, folder: &Folder, asked: &Asked, plan: Plan) -> Result<Exit
             "bundle": asked.bundle,
             "notes": notes,
         });
-        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+        return Ok(document(body, Exit::Ok));
     }
     let mut text = diff.clone();
     if diff.is_empty() {

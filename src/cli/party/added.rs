@@ -36,7 +36,7 @@ impl Added<'_> {
         let told = ask()?;
         let mut text = String::new();
         say(&mut text, "hub", &told.text);
-        Ok(words.end(&text, &self.json(&told), told.exit))
+        Ok(words.end(&text, self.json(&told), told.exit))
     }
 
     fn text(&self) -> String {

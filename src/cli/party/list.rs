@@ -5,7 +5,7 @@ use crate::admin::client::ClientError;
 use crate::cli::Format;
 use crate::cli::columns::{Columns, bytes};
 use crate::cli::doctor;
-use crate::cli::exit::{self, Exit, answer};
+use crate::cli::exit::{self, Exit, answer, document};
 use crate::cli::hub::{number, printable, rows};
 use crate::party::{self, Routes, Row};
 use crate::pki::{Folder, Standing};
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
             "authority": no_days,
             "parties": parties,
         });
-        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+        return Ok(document(body, Exit::Ok));
     }
     let mut headings = vec![
         "party",

@@ -8,7 +8,7 @@ mod reroute;
 mod show;
 
 use super::Format;
-use super::exit::{self, Exit, answer, complain};
+use super::exit::{self, Exit, answer, complain, document};
 use super::hub;
 use super::pki::{Place, Stop as PkiStop, exit_of, receipt};
 use crate::admin::client::ClientError;
@@ -170,25 +170,6 @@ impl Star {
     /// Whether somebody said which files.
     pub(super) fn is_named(&self) -> bool {
         self.config.is_some() || self.routes.is_some()
-    }
-
-    /// Which files somebody said, to be said again.
-    fn said(&self) -> String {
-        let said = [
-            ("--config", &self.config),
-            ("--routes", &self.routes),
-            ("--admin", &self.admin),
-        ];
-        let said = said.into_iter().filter_map(|(flag, path)| {
-            let path = path.as_ref()?.display().to_string();
-            // A shell takes it as it is.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
-            Some(match path.chars().all(plain) {
-                true => format!(" {flag} {path}"),
-                false => format!(" {flag} '{}'", path.replace('\'', "'\\''")),
-            })
-        });
-        said.collect()
     }
 
     /// `None`: the hub cannot be asked.
@@ -394,11 +375,11 @@ impl Words {
     }
 
     /// Says the rest. That stdout takes nothing was complained of once.
-    fn end(self, text: &str, json: &Value, exit: Exit) -> Exit {
+    fn end(self, text: &str, json: Value, exit: Exit) -> Exit {
         match (self.format, self.exit) {
             (Format::Text, Exit::Ok) => answer(&text, exit),
             (Format::Text, broken) => broken,
-            (Format::Json, _) => answer(&format!("{json:#}\n"), exit),
+            (Format::Json, _) => document(json, exit),
         }
     }
 }
@@ -408,7 +389,7 @@ fn would(name: &str, change: Option<&Change>, notes: &[String], format: Format) 
     let diff = change.map(Change::diff).unwrap_or_default();
     if format == Format::Json {
         let body = json!({ "dry_run": true, "name": name, "diff": diff, "notes": notes });
-        return answer(&format!("{body:#}\n"), Exit::Ok);
+        return document(body, Exit::Ok);
     }
     let mut text = diff;
     if text.is_empty() {

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         "notes": notes,
         "hub": told.json,
     });
-    Ok(words.end(&text, &body, exit))
+    Ok(words.end(&text, body, exit))
 }
 
 /// What became of the tunnels that were to be ended.

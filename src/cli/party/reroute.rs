@@ -73,12 +73,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         // What else was said then is not known.
         Err(_) => Some(" ...".to_owned()),
     };
-    let (again, files) = (again.unwrap_or_default(), args.star.said());
+    let again = again.unwrap_or_default();
     let next = format!(
         "standing tunnels stay where they are: `snihub drain --route {name}` moves them. `snihub party \
-         add {name} --route {route}{again}{files}` makes its bundle anew (with --parties and --ca as it \
-         was made)"
+         add {name} --route {route}{again}` makes its bundle anew (with --parties and --ca as it was \
+         made)"
     );
     say(&mut text, "next", &next);
-    Ok(words.end(&text, &body, told.exit))
+    Ok(words.end(&text, body, told.exit))
 }

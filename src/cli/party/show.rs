@@ -5,7 +5,7 @@ use super::{Bundles, Star, Stop, no_entry, say};
 use crate::cli::Format;
 use crate::cli::check::plural;
 use crate::cli::columns::bytes;
-use crate::cli::exit::{Exit, answer};
+use crate::cli::exit::{Exit, answer, document};
 use crate::cli::hub::{number, rows};
 use crate::cli::pki::receipt::shown;
 use crate::party::{Party, Routes};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         .map_or(Value::Null, |counted| links(counted, name));
     body["hub"] = json!(why);
     if args.format == Format::Json {
-        return Ok(answer(&format!("{body:#}\n"), Exit::Ok));
+        return Ok(document(body, Exit::Ok));
     }
     let mut text = String::new();
     let target = body["route"].as_str().unwrap_or("nowhere: it is refused");

@@ -2,6 +2,7 @@
 
 use super::receipt::{paragraph, shown};
 use super::{Place, Stop, keys, passphrase};
+use crate::cli::advice;
 use crate::cli::exit::{self, Exit};
 use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name};
 use std::path::PathBuf;
@@ -71,10 +72,6 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
             before: own.map(Folder::certificate_pem),
         },
     )?;
-    let ca = match path.as_os_str() == "pki" {
-        true => String::new(),
-        false => format!(" --ca {}", path.display()),
-    };
     let key = match passphrase {
         Some(_) => {
             "encrypted: the passphrase is needed for each signature, and nobody can recover it"
@@ -95,17 +92,15 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     );
     if before.is_some() {
         text += "  trust.pem    0644  both authorities' certificates\n\n";
-        let next = format!(
-            "give trust.pem to every party in the place of the ca.cert.pem that it trusts; when all have \
-             it, make each one's bundle anew: `snihub party add PARTY --route HOST:PORT{ca} --parties \
-             DIR`. When the last one is in use, delete trust.pem: bundles then hold the new one alone"
-        );
-        paragraph(&mut text, "next", &next);
+        let next = "give trust.pem to every party in the place of the ca.cert.pem that it trusts; when all have \
+             it, make each one's bundle anew: `snihub party add PARTY --route HOST:PORT --parties DIR`. \
+             When the last one is in use, delete trust.pem: bundles then hold the new one alone";
+        paragraph(&mut text, "next", next);
         return Ok(exit::answer(&text, Exit::Ok));
     }
-    text += &format!(
-        "\nnext    snihub pki issue pulsar {party}{ca}\n        snihub pki sign REQUEST{ca}\n"
-    );
+    let issue = advice::line(&format!("snihub pki issue pulsar {party}"));
+    let sign = advice::line("snihub pki sign REQUEST");
+    text += &format!("\nnext    {issue}\n        {sign}\n");
     Ok(exit::answer(&text, Exit::Ok))
 }
 

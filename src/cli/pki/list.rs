@@ -3,6 +3,7 @@
 use super::receipt::{WIDTH, layout_name, shown};
 use super::{Place, Stop, passphrase};
 use crate::cli::Format;
+use crate::cli::advice;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
 use crate::pki::{Entry, Folder, Listing, Moment, RevocationList, SUCCESSION, Standing, days_of};
@@ -56,7 +57,7 @@ fn text(folder: &Folder, listing: &Listing<'_>, all: bool) -> Result<String, Sto
     }
     text.push('\n');
     let over = folder.standing()?.0 == Standing::Ended;
-    text.push_str(&told_list(listing.list.as_ref(), over));
+    text.push_str(&advice::aimed(&told_list(listing.list.as_ref(), over)));
     Ok(text)
 }
 

@@ -53,8 +53,8 @@ fn before(old: &Issue) -> String {
     let (ends, serial) = (old.ends(), old.id());
     match ends > Moment::now() {
         true => format!(
-            "the one before is valid until {ends}; when nobody uses it any more: snihub pki revoke \
-             {serial} --reason superseded"
+            "the one before is valid until {ends}; when nobody uses it any more: `snihub pki \
+             revoke {serial} --reason superseded`"
         ),
         false => format!("the one before is over since {ends}"),
     }

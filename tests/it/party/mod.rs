@@ -2,6 +2,7 @@
 //! between is completed by the next.
 
 mod add;
+mod advice;
 mod bundle;
 mod concurrent;
 mod crash;
