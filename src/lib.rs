@@ -45,6 +45,7 @@
 //! | [`tls`] | the wire, sans-I/O: ClientHello, server name, alert | nothing |
 //! | [`refusal`] | why a client is declined, and what it is told | `tls` |
 //! | [`terminal`] | which characters of other people play tricks on a terminal | nothing |
+//! | [`regular`] | a file that an operator names: no FIFO, no device, bounded | nothing |
 //! | [`meter`] | numbers with one writer each | nothing |
 //! | [`net`] | sockets: listen, resolve, dial, options, PROXY header | `net::addr` |
 //! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
@@ -59,7 +60,7 @@
 //! | [`takeover`] | hands listeners to a successor, and does its orders until the last tunnel ends | `server` |
 //! | [`service`] | what a service manager is told: ready, status, watchdog | `server` |
 //! | [`admin`] | the doors for people and scrapers: metrics, health, API, the page; the client | `server` |
-//! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls` |
+//! | [`pki`] | an authority, its folder, and the certificates that each system reads | `tls`, `regular` |
 //! | [`probe`] | asks a party: TCP, TLS, certificates, Pulsar CONNECT; findings as values | `net`, `pki` |
 //! | [`health`] | asks the upstreams in turns, and tells how they do | `probe`, `snapshot` |
 //! | [`party`] | a party of the star: its route, its certificate, its bundle, its doctor | `config`, `pki`, `probe`, `admin` |
@@ -83,6 +84,7 @@ pub mod permits;
 pub mod pki;
 pub mod probe;
 pub mod refusal;
+pub mod regular;
 pub mod reload;
 pub mod route;
 pub mod server;

@@ -1,12 +1,12 @@
 //! The files that a configuration was made of: read once, bounded, and remembered so that a
 //! reload can ask cheaply whether any of them is another one by now.
 
+use crate::regular::{ReadError, read_file, read_with_metadata};
 use foldhash::quality::FixedState;
 use std::collections::BTreeSet;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Size bound of a routes file and of each `"@file"`: a million routes.
@@ -14,10 +14,6 @@ pub const MAX_ROUTES_FILE: u64 = 64 << 20;
 
 /// Size bound of hub.yaml.
 pub const MAX_HUB_FILE: u64 = 1 << 20;
-
-/// `O_NONBLOCK` of Linux's asm-generic/fcntl.h (x86, Arm, RISC-V, POWER, s390): opening a FIFO for
-/// reading returns at once instead of waiting for a writer (open(2)).
-const O_NONBLOCK: i32 = 0o4000;
 
 /// The kernel follows at most so many links in one path (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -49,38 +45,6 @@ struct Stat {
     changed: (i64, i64),
 }
 
-/// Why a file could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// `open`, `stat` or `read` failed.
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// A directory, FIFO, device or socket.
-    #[error("is {0}, not a regular file")]
-    NotRegular(&'static str),
-    /// Above its bound in bytes.
-    #[error("has {size} bytes; at most {bound} are read")]
-    TooLarge {
-        /// Bytes seen.
-        size: u64,
-        /// Bytes allowed.
-        bound: u64,
-    },
-}
-
-impl ReadError {
-    /// There is no such file.
-    pub fn is_absent(&self) -> bool {
-        matches!(self, ReadError::Io(error)
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
-    }
-
-    /// Permission denied (exit code 77).
-    pub fn is_denied(&self) -> bool {
-        matches!(self, ReadError::Io(error) if error.kind() == ErrorKind::PermissionDenied)
-    }
-}
-
 impl FileSet {
     /// An empty set.
     pub fn new() -> FileSet {
@@ -101,9 +65,9 @@ impl FileSet {
         if let Some((_, bytes)) = self.instead.as_ref().filter(|(of, _)| of == path) {
             return Ok(bytes.clone());
         }
-        let outcome = read_regular(path, bound);
+        let outcome = read_with_metadata(path, bound);
         let (stat, hash) = match &outcome {
-            Ok((stat, bytes)) => (Some(*stat), hash_of(Some(bytes))),
+            Ok((meta, bytes)) => (Some(Stat::of(meta)), hash_of(Some(bytes))),
             Err(_) => (None, hash_of(None)),
         };
         self.files.retain(|file| file.path != path);
@@ -138,14 +102,7 @@ impl FileSet {
     /// A half-written YAML file is often valid YAML. Use new contents only when two calls, some
     /// time apart, agree, and `loaded_hash` of the load made from them agrees too.
     pub fn hash_now(&self) -> u64 {
-        self.combine(|file| {
-            hash_of(
-                read_regular(&file.path, file.bound)
-                    .ok()
-                    .map(|(_, bytes)| bytes)
-                    .as_deref(),
-            )
-        })
+        self.combine(|file| hash_of(read_file(&file.path, file.bound).ok().as_deref()))
     }
 
     /// The directories in which a rename or a changed link can replace one of the files: those of
@@ -172,9 +129,9 @@ impl Watched {
         if now == self.stat && now.is_some() {
             return false;
         }
-        match read_regular(&self.path, self.bound) {
-            Ok((stat, bytes)) if hash_of(Some(&bytes)) == self.hash => {
-                self.stat = Some(stat);
+        match read_with_metadata(&self.path, self.bound) {
+            Ok((meta, bytes)) if hash_of(Some(&bytes)) == self.hash => {
+                self.stat = Some(Stat::of(&meta));
                 false
             }
             Ok(_) => true,
@@ -198,55 +155,6 @@ impl Stat {
 /// `None`, an unreadable file, has a hash of its own, unlike that of any content.
 fn hash_of(content: Option<&[u8]>) -> u64 {
     FixedState::with_seed(0).hash_one(content)
-}
-
-/// Reads a file that an operator names: a regular one, of at most `bound` bytes. Never blocks on a FIFO
-/// or device.
-///
-/// # Errors
-/// [`ReadError`].
-pub fn read_file(path: &Path, bound: u64) -> Result<Vec<u8>, ReadError> {
-    read_regular(path, bound).map(|(_, bytes)| bytes)
-}
-
-fn read_regular(path: &Path, bound: u64) -> Result<(Stat, Vec<u8>), ReadError> {
-    // Before opening: to open a device can have effects.
-    regular(&std::fs::metadata(path)?)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(O_NONBLOCK)
-        .open(path)?;
-    let meta = file.metadata()?;
-    regular(&meta)?;
-    let size = meta.size();
-    if size > bound {
-        return Err(ReadError::TooLarge { size, bound });
-    }
-    let bytes = read_bounded(file, bound)?;
-    Ok((Stat::of(&meta), bytes))
-}
-
-/// A file can grow while it is read.
-fn read_bounded(file: File, bound: u64) -> Result<Vec<u8>, ReadError> {
-    let mut bytes = Vec::new();
-    file.take(bound + 1).read_to_end(&mut bytes)?;
-    let size = bytes.len() as u64;
-    if size > bound {
-        Err(ReadError::TooLarge { size, bound })
-    } else {
-        Ok(bytes)
-    }
-}
-
-fn regular(meta: &Metadata) -> Result<(), ReadError> {
-    // The file type bits of st_mode (inode(7)).
-    match meta.mode() & 0o170_000 {
-        0o100_000 => Ok(()),
-        0o040_000 => Err(ReadError::NotRegular("a directory")),
-        0o010_000 => Err(ReadError::NotRegular("a FIFO")),
-        0o140_000 => Err(ReadError::NotRegular("a socket")),
-        _ => Err(ReadError::NotRegular("a device")),
-    }
 }
 
 /// Walks `path` link by link; notes the directory of each link and of the end.

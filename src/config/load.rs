@@ -1,6 +1,6 @@
 //! All files of a configuration at once: what they come to, and everything that is wrong in them.
 
-use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
+use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE};
 use super::hub_yaml::{self, HubYaml};
 use super::listen_keys::check_overlap;
 use super::problem::{Collected, Problem, Reporter, Severity};
@@ -8,6 +8,7 @@ use super::settings::{ListenSpec, Settings};
 use super::sni_yaml::{self, SniYaml};
 use super::text::{self, Decoded};
 use super::{admin_keys, ats};
+use crate::regular::ReadError;
 use crate::route::RouteTable;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

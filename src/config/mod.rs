@@ -32,7 +32,7 @@ mod value;
 mod yaml;
 
 pub use fate_table::{FateEntry, fate_table};
-pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError, read_file};
+pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE};
 pub use import::{Imported, import};
 pub use load::{
     HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,

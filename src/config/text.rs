@@ -1,8 +1,8 @@
 //! Bytes of a file into text: UTF-8, with or without a byte order mark.
 
-use super::files::ReadError;
 use super::problem::{Collected, Problem, Reporter, Severity};
 use super::yaml::position;
+use crate::regular::ReadError;
 
 /// What the bytes of a file are.
 pub(super) enum Decoded<'b> {

@@ -15,6 +15,7 @@ use crate::party::doctor::{
 use crate::party::{LAYOUTS, Party, PartyError, Routes};
 use crate::pki::{Folder, Layout};
 use crate::probe::{Identity, Prober, Trust};
+use crate::regular;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
@@ -330,7 +331,7 @@ pub(super) fn health(
 
 /// A file that an argument names.
 fn read(file: &Path) -> Result<Vec<u8>, Stop> {
-    config::read_file(file, MOST_SETTINGS_BYTES).map_err(|error| {
+    regular::read_file(file, MOST_SETTINGS_BYTES).map_err(|error| {
         complain(&format!("snihub doctor: {}: {error}\n", file.display()));
         Stop::Told(match error.is_denied() {
             true => Exit::Permission,

@@ -6,12 +6,13 @@ mod meaning;
 mod ports;
 mod records;
 
-use super::files::{MAX_HUB_FILE, MAX_ROUTES_FILE, ReadError};
+use super::files::{MAX_HUB_FILE, MAX_ROUTES_FILE};
 use super::listen_keys::{check_overlap, network};
 use super::load::{Loading, NAMES, Taken};
 use super::problem::{At, Problem, Reporter, Severity, seen};
 use super::settings::{ListenSpec, ProxyProtocol, Settings};
 use super::text;
+use crate::regular::ReadError;
 use crate::route::{ConnectPorts, PortSet, RouteTable};
 use ipnet::IpNet;
 use meaning::Meaning;

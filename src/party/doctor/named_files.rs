@@ -2,9 +2,9 @@
 
 use super::finding::Finding;
 use super::properties::{MOST_BYTES, Properties};
-use crate::config::read_file;
 use crate::party::Party;
 use crate::pki::{Certificate, DUE_DAYS, Moment, days_of};
+use crate::regular::read_file;
 use std::path::Path;
 
 /// What is wrong with the broker's own certificate and key.

@@ -3,8 +3,8 @@
 use super::finding::Finding;
 use super::named_files;
 use super::properties::{MOST_BYTES, Properties};
-use crate::config::read_file;
 use crate::party::Party;
+use crate::regular::read_file;
 use std::net::IpAddr;
 use std::path::Path;
 
