@@ -2,7 +2,7 @@
 
 use super::replace::{self, Looks};
 use super::{CERTIFICATES, Files, Hub, Party, PartyError};
-use crate::pki::{Content, Layout, secret};
+use crate::pki::{Content, Layout, MANIFEST, secret};
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -71,7 +71,7 @@ pub fn files(facts: &Facts<'_>) -> Result<Vec<BundleFile>, PartyError> {
         let all = facts.files.iter().map(|(file, text)| (file.name, &**text));
         let text = secret(all, facts.layout.spec().secret, None)?;
         files.push(BundleFile {
-            name: "secret.yaml",
+            name: MANIFEST,
             mode: 0o600,
             text,
         });

@@ -4,16 +4,12 @@ use super::replace::{self, Looks};
 use super::{CERTIFICATES, LAYOUTS, PartyError, made_for};
 use crate::pki::{
     Certificate, Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request,
-    secret,
 };
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-
-/// Of a bundle, for Kubernetes.
-const SECRET: &str = "secret.yaml";
 
 /// Names and texts of a layout's files; without the key where that never was here.
 pub type Files = Vec<(FileSpec, String)>;
@@ -183,24 +179,6 @@ pub fn bundle_of(place: &Path) -> Option<&Path> {
     let bundle = place.parent()?;
     let certificates = place.file_name()? == CERTIFICATES;
     (certificates && made_for(bundle).is_some()).then_some(bundle)
-}
-
-/// Brings a renewed certificate from `certs` into the bundle's `secret.yaml`, if that is there.
-///
-/// # Errors
-/// [`PartyError::Io`], [`PartyError::Pki`].
-pub fn renew_secret(issue: &Issue, bundle: &Path) -> Result<bool, PartyError> {
-    let path = bundle.join(SECRET);
-    let place = bundle.join(CERTIFICATES);
-    if issue.by_request || !path.exists() {
-        return Ok(false);
-    }
-    let files = read(issue, &place)?.ok_or_else(|| gone(issue, &place))?;
-    let all = files.iter().map(|(file, text)| (file.name, &**text));
-    let text = secret(all, issue.layout.spec().secret, None)?;
-    let put = replace::put(&path, text.as_bytes(), Looks::new(0o600));
-    put.map_err(PartyError::io("write it", &path))?;
-    Ok(true)
 }
 
 /// `None`: they are not all there, or are not this certificate's.

@@ -19,9 +19,7 @@ pub(crate) mod replace;
 mod routes;
 
 pub use bundle::{BundleFile, Facts, close, files, made_for, write};
-pub use certificate::{
-    Files, again, bundle_of, check_place, collect, differs, renew_secret, standing,
-};
+pub use certificate::{Files, again, bundle_of, check_place, collect, differs, standing};
 pub use error::PartyError;
 pub use live::{Expected, Live, counts, drain, reload};
 pub use name::{Hub, Party};

@@ -15,6 +15,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// No certificate is valid longer than this (ten years of 365.25 days).
 pub const LONGEST: Duration = Duration::from_secs(3652 * 24 * 60 * 60 + 12 * 60 * 60);
 
+/// How an authority's name ends that nobody named otherwise, but for a successor's day.
+pub const USUAL_NAME: &str = "star CA";
+
 /// A certificate begins this long before it is made: a verifier whose clock is behind takes it too.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 

@@ -72,9 +72,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
     for one in rows(&body, "certificates") {
         let (layout, serial) = (one["layout"].as_str(), one["serial"].as_str());
         let (layout, serial) = (layout.unwrap_or("-"), serial.unwrap_or("-"));
-        let left = match one["days_left"].as_i64().unwrap_or(0) {
-            days @ ..0 => format!("over since {} or less", days_of(-days)),
-            days => format!("{} left", days_of(days)),
+        let left = match (one["standing"].as_str(), one["days_left"].as_i64()) {
+            (Some("revoked"), _) => "REVOKED".to_owned(),
+            (Some("half"), _) => "its other half is REVOKED".to_owned(),
+            (_, Some(days @ ..0)) => format!("over since {} or less", days_of(-days)),
+            (_, days) => format!("{} left", days_of(days.unwrap_or(0))),
         };
         let what = format!("{layout}, {left}, serial {serial}");
         say(&mut text, "cert", &what);
@@ -133,7 +135,11 @@ fn where_it_is(args: &Args, bundle: &Path, party: &Party, known: bool) -> String
 fn certificates(folder: &Folder, name: &str) -> Value {
     let entries = folder.listing().entries.into_iter();
     let own = entries.filter(|entry| {
-        let shown = entry.standing.stands() || entry.standing == Standing::Ended;
+        let shown = match entry.standing {
+            Standing::Valid | Standing::Due | Standing::AuthorityDue | Standing::Half => true,
+            Standing::Ended | Standing::Revoked => !entry.newer,
+            Standing::Renewed | Standing::Lost => false,
+        };
         shown && entry.issue.primary == name
     });
     let one = |entry: crate::pki::Entry<'_>| {

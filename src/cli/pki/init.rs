@@ -4,7 +4,7 @@ use super::receipt::{paragraph, shown};
 use super::{Place, Stop, keys, passphrase};
 use crate::cli::advice;
 use crate::cli::exit::{self, Exit};
-use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name};
+use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name, USUAL_NAME};
 use std::path::PathBuf;
 
 /// Makes an authority in a folder of its own; its key is encrypted by a passphrase.
@@ -110,10 +110,7 @@ fn usual(domain: Option<&str>, before: Option<&Folder>) -> String {
         Some(_) => format!(" {:.10}", Moment::now().to_string()),
         None => String::new(),
     };
-    match domain {
-        Some(domain) if domain.len() + " star CA".len() + day.len() <= 64 => {
-            format!("{domain} star CA{day}")
-        }
-        _ => format!("snihub star CA{day}"),
-    }
+    let name = |of: &str| format!("{of} {USUAL_NAME}{day}");
+    let own = domain.map(name).filter(|own| own.len() <= 64);
+    own.unwrap_or_else(|| name("snihub"))
 }

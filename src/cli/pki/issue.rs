@@ -62,9 +62,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     };
     let order = Order::new(args.layout, &wish, args.making.lifetime.span())?;
     let delivery = args.making.delivery.delivery(None)?;
-    let authority = args.making.passphrase.unlock(&folder)?;
-    let mut locked = folder.lock()?;
-    locked.complete_list(&authority)?;
+    let (authority, mut locked) = args.making.passphrase.ready(&folder)?;
     let receipt = locked.issue(
         &authority,
         &order,

@@ -4,7 +4,7 @@ use super::Stop;
 use super::question::{MOST, Passphrase, Terminal};
 use super::receipt::shown;
 use crate::cli::exit::{Exit, complain};
-use crate::pki::{Authority, Folder, PkiError};
+use crate::pki::{Authority, Folder, Locked, PkiError};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -51,6 +51,16 @@ impl Source {
             }
         };
         Ok(folder.authority(Some(&passphrase))?)
+    }
+
+    /// The authority, and its folder to be worked on by nobody else: what a command before left undone
+    /// is done.
+    pub(super) fn ready(&self, folder: &Folder) -> Result<(Authority, Locked), Stop> {
+        // Before the lock: somebody may type for a while.
+        let authority = self.unlock(folder)?;
+        let mut locked = folder.lock()?;
+        locked.complete_list(&authority)?;
+        Ok((authority, locked))
     }
 
     /// One for a new key; asked for twice.

@@ -3,8 +3,7 @@
 use super::receipt::shown;
 use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
-use crate::party;
-use crate::pki::{Issue, Layout, Moment, Receipt};
+use crate::pki::{Issue, Layout, MANIFEST, Moment, Receipt};
 
 /// Makes a new certificate with the old one's names and layout, and a new key; for a signed request,
 /// for the same key. The old one stays valid until it ends or is revoked; the names of one that has
@@ -28,9 +27,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         .making
         .delivery
         .delivery(Some((old.form.clone(), old.to.clone())))?;
-    let authority = args.making.passphrase.unlock(&folder)?;
-    let mut locked = folder.lock()?;
-    locked.complete_list(&authority)?;
+    let (authority, mut locked) = args.making.passphrase.ready(&folder)?;
     let span = args.making.lifetime.span();
     let receipt = locked.renew(&authority, old, span, &delivery, &mut std::io::stdout())?;
     let organization = old.certificates[0].organization.as_deref();
@@ -60,23 +57,23 @@ fn before(old: &Issue) -> String {
     }
 }
 
-/// The rest of a party's bundle, which has the certificate in another form too.
+/// The party's bundle that it is in.
 fn handed(receipt: &Receipt) -> (Option<String>, Exit) {
     let Some(bundle) = &receipt.issue.handed else {
         return (None, Exit::Ok);
     };
     let place = shown(bundle).display();
     let again = "send it to the party again; its README.md says what to do with it";
-    match party::renew_secret(&receipt.issue, bundle) {
-        Ok(true) => (
-            Some(format!("{place} has it, its secret.yaml too: {again}")),
+    match &receipt.manifest {
+        Ok(Some(_)) => (
+            Some(format!("{place} has it, its {MANIFEST} too: {again}")),
             Exit::Ok,
         ),
-        Ok(false) => (Some(format!("{place} has it: {again}")), Exit::Ok),
+        Ok(None) => (Some(format!("{place} has it: {again}")), Exit::Ok),
         Err(error) => (
             Some(format!(
-                "secret.yaml of {place} has the certificate before: {error}; `snihub party add` with \
-                 what was said before makes it anew"
+                "{MANIFEST} of {place} has the certificate before: {error}; `snihub party add` with what \
+                 was said before makes it anew"
             )),
             Exit::System,
         ),

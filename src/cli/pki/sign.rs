@@ -60,9 +60,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let delivery = args.making.delivery.delivery(None)?;
     let mut notes = notes(&request, &order, organization.as_deref());
     notes.extend(args.making.lifetime.note(&folder)?);
-    let authority = args.making.passphrase.unlock(&folder)?;
-    let mut locked = folder.lock()?;
-    locked.complete_list(&authority)?;
+    let (authority, mut locked) = args.making.passphrase.ready(&folder)?;
     let said = (said, args.org.is_some());
     let mut stdout = std::io::stdout();
     let receipt = locked.sign(&authority, &order, &request, said, &delivery, &mut stdout)?;

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::issued::Has;
 use super::leg::Leg;
-use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason, SUCCESSION, days_of};
+use crate::pki::{Certificate, DUE_DAYS, Layout, Moment, Reason, SUCCESSION, USUAL_NAME, days_of};
 use crate::probe::{Fault, Tls};
 
 /// Other parties that are named; who shares with more shares with all.
@@ -193,14 +193,22 @@ fn of(leg: &Leg<'_>, fault: &Fault, own: Option<&Certificate>, now: Moment) -> F
         Fault::ChainEnded => return chain_ended(),
         Fault::KeyNotProven(why) => return key_not_proven(leg, why),
         // What a right certificate mends.
-        Fault::UnknownIssuer => (
-            "certificate.issuer",
-            format!(
-                "its certificate is signed by {}, not by our authority",
-                own.map_or("?", |own| &own.issuer)
-            ),
-            "brokers refuse it; perhaps a firewall between here and there opens TLS",
-        ),
+        Fault::UnknownIssuer => {
+            let issuer = own.map_or("?", |own| &own.issuer);
+            (
+                "certificate.issuer",
+                format!("its certificate is signed by {issuer}, not by our authority"),
+                match issuer.contains(USUAL_NAME) {
+                    true => {
+                        "brokers refuse it; by its name that is the authority before ours, or \
+                         another star's"
+                    }
+                    false => {
+                        "brokers refuse it; perhaps a firewall between here and there opens TLS"
+                    }
+                },
+            )
+        }
         Fault::OtherKey => (
             "certificate.issuer",
             format!(

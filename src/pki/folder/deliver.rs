@@ -6,7 +6,7 @@ use super::super::layout::{Content, Layout};
 use super::super::output::{self, Form, Rendered};
 use super::super::{KeyKind, Moment, Name, PkiError, pem, request};
 use super::index::{Event, Issue, Outcome, To};
-use super::{Folder, Locked, absolute, place};
+use super::{Folder, Locked, absolute, manifest, place};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,9 @@ pub struct Receipt {
     pub files: Vec<(&'static str, Content)>,
     /// Where what was there before is kept.
     pub old: Option<PathBuf>,
+    /// The bundle's [`MANIFEST`](super::MANIFEST), if there is one, which has it now, too; or why it
+    /// has not.
+    pub manifest: ManifestOutcome,
     /// The owner that the files should have and do not, since only root gives files away.
     pub to_chown: Option<u32>,
 }
@@ -55,6 +58,8 @@ impl Receipt {
         request::kind_of(&self.issue.certificates[0].pem)
     }
 }
+
+type ManifestOutcome = Result<Option<PathBuf>, PkiError>;
 
 /// What an operator said of an issue, to be written down with it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -100,14 +105,11 @@ impl Locked {
         // Also after an error: it may have left all the same.
         let settled = match (&path, &written) {
             // Whatever came of it, nobody has it whole; it can be taken back all the same.
-            (None, Err(_)) => self.append(Event::Lost {
-                id: issue.id(),
-                time: Moment::now(),
-            }),
+            (None, Err(_)) => self.lose(&issue),
             _ => self.settle(&issue),
         };
         written?;
-        settled?;
+        let manifest = settled?;
         let owner = issue.layout.spec().owner;
         let away = matches!(issue.form, Form::Files) && !rustix::process::geteuid().is_root();
         Ok(Receipt {
@@ -122,6 +124,7 @@ impl Locked {
                 .map(|file| (file.name, file.content))
                 .collect(),
             old,
+            manifest,
             to_chown: owner.filter(|_| away),
             issue,
         })
@@ -152,26 +155,36 @@ impl Locked {
             .filter(begun)
             .map(|e| e.0.clone())
             .collect();
-        begun.iter().try_for_each(|issue| self.settle(issue))
+        begun
+            .iter()
+            .try_for_each(|issue| self.settle(issue).map(drop))
     }
 
-    /// Writes down whether a bundle was delivered, and tidies up beside its place.
-    fn settle(&mut self, issue: &Issue) -> Result<(), PkiError> {
+    /// Writes down whether a bundle was delivered, brings along what else has it, and tidies up beside
+    /// its place. The answer is of the manifest.
+    fn settle(&mut self, issue: &Issue) -> Result<ManifestOutcome, PkiError> {
         let (id, time) = (issue.id(), Moment::now());
         let Some(path) = self.folder.place_of(issue) else {
             // It may have left: that nobody may say otherwise is the safe side.
-            return self.append(Event::Done { id, time });
+            return self.append(Event::Done { id, time }).map(|()| Ok(None));
         };
         // What cannot be tidied up must not stop every later command: the next one that writes there
         // tries again.
         if is_there(issue, &path) {
             let _ = place::finish_exchange(&path, &before(&path, issue));
-            self.append(Event::Done { id, time })
+            // First: one that is killed in between does it again.
+            let manifest = manifest::bring(issue, &path);
+            self.append(Event::Done { id, time }).map(|()| manifest)
         } else {
             // Not even a half of it is left; its number stays used.
             let _ = place::remove(&place::beside(&path));
-            self.append(Event::Lost { id, time })
+            self.lose(issue)
         }
+    }
+
+    fn lose(&mut self, issue: &Issue) -> Result<ManifestOutcome, PkiError> {
+        let (id, time) = (issue.id(), Moment::now());
+        self.append(Event::Lost { id, time }).map(|()| Ok(None))
     }
 }
 

@@ -21,6 +21,7 @@ mod index;
 mod judge;
 mod list;
 mod locked;
+mod manifest;
 mod place;
 mod policy;
 mod revoke;
@@ -29,11 +30,13 @@ pub use deliver::{Delivery, Fits, Placed, Receipt};
 pub use index::{Issue, Outcome, Reason, To};
 pub use list::{AUTHORITY_DUE_DAYS, DUE_DAYS, Entry, Listing, SUCCESSION, Standing, ambiguous};
 pub use locked::Locked;
+pub use manifest::MANIFEST;
 pub use revoke::RevocationList;
 
 use super::output::OutFile;
 use super::sealed::{self, NotOpened};
 use super::{Authority, Moment, PkiError, pem};
+use crate::regular::{ReadError, read_file};
 use index::{Event, State};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -48,6 +51,9 @@ const TRUST: &str = "trust.pem";
 const LIST: &str = "crl.pem";
 const INDEX: &str = "index.jsonl";
 const LOCK: &str = "lock";
+
+/// Bound of the index and of the revocation list, in bytes: a million certificates.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// Due to be made again after this: a verifier takes no list that is older.
 pub const LIST_VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -152,21 +158,17 @@ impl Folder {
     /// [`PkiError::NoAuthority`], [`PkiError::BadFile`], [`PkiError::Io`].
     pub fn open(path: &Path) -> Result<Folder, PkiError> {
         let path = absolute(path)?;
-        let read = |name| {
-            let file = path.join(name);
-            fs::read(&file).map_err(|error| match error.kind() {
-                ErrorKind::NotFound | ErrorKind::NotADirectory => {
-                    PkiError::NoAuthority(path.clone())
-                }
-                _ => PkiError::io("read it", &file)(error),
-            })
+        let read = |name, bound| {
+            let read = read(&path.join(name), bound)?;
+            read.ok_or_else(|| PkiError::NoAuthority(path.clone()))
         };
         let bad = |_| PkiError::BadFile {
             path: path.join(CERTIFICATE),
             what: "no PEM: bring the file back from a backup".to_owned(),
         };
-        let certificate = String::from_utf8(read(CERTIFICATE)?).map_err(bad)?;
-        let state = State::read(&path.join(INDEX), &read(INDEX)?)?;
+        let certificate =
+            String::from_utf8(read(CERTIFICATE, pem::MOST_BYTES as u64)?).map_err(bad)?;
+        let state = State::read(&path.join(INDEX), &read(INDEX, MOST_BYTES)?)?;
         let trusted = trusted(&path.join(TRUST), &certificate)?;
         Ok(Folder {
             path,
@@ -271,11 +273,13 @@ impl Folder {
 
     fn key_block(&self) -> Result<pem::Block, PkiError> {
         let path = self.path.join(KEY);
-        let text = fs::read(&path).map_err(PkiError::io("read the authority's key", &path))?;
         let bad = |what| PkiError::BadFile {
             path: path.clone(),
             what,
         };
+        let text = read(&path, pem::MOST_BYTES as u64)?;
+        let text =
+            text.ok_or_else(|| PkiError::io("read it", &path)(ErrorKind::NotFound.into()))?;
         let blocks = pem::blocks(&Zeroizing::new(text)).map_err(bad)?;
         let key = blocks
             .into_iter()
@@ -286,9 +290,8 @@ impl Folder {
 
 /// Reads `trust.pem`. Whatever is in it goes to every party: certificates, and no key.
 fn trusted(path: &Path, own: &str) -> Result<Option<String>, PkiError> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(PkiError::io("read it", path))?,
+    let Some(text) = read(path, pem::MOST_BYTES as u64)? else {
+        return Ok(None);
     };
     let bad = |what: String| PkiError::BadFile {
         path: path.to_owned(),
@@ -297,6 +300,7 @@ fn trusted(path: &Path, own: &str) -> Result<Option<String>, PkiError> {
              bundles trust this authority alone"
         ),
     };
+    let text = String::from_utf8(text).map_err(|_| bad("is no PEM".to_owned()))?;
     let blocks = pem::blocks(text.as_bytes()).map_err(bad)?;
     if let Some(other) = blocks.iter().find(|block| block.label != "CERTIFICATE") {
         let label = other.label.escape_debug();
@@ -308,6 +312,19 @@ fn trusted(path: &Path, own: &str) -> Result<Option<String>, PkiError> {
         return Err(bad("does not hold this authority's certificate".to_owned()));
     }
     Ok(Some(text))
+}
+
+/// One of the folder's files; none where it is not there.
+fn read(path: &Path, bound: u64) -> Result<Option<Vec<u8>>, PkiError> {
+    match read_file(path, bound) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(ReadError::Io(source)) => Err(PkiError::io("read it", path)(source)),
+        Err(error) => Err(PkiError::BadFile {
+            path: path.to_owned(),
+            what: error.to_string(),
+        }),
+    }
 }
 
 fn exists(path: &Path) -> PkiError {

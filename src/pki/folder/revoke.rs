@@ -4,9 +4,8 @@ use super::super::authority::Revocation;
 use super::super::show::{ReadList, read_list};
 use super::super::{Authority, Moment, PkiError, Serial};
 use super::index::{Event, Reason};
-use super::{Folder, LIST, LIST_VALID, Locked, place};
+use super::{Folder, LIST, LIST_VALID, Locked, MOST_BYTES, place, read};
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ impl Folder {
             number,
             next_update,
             serials,
-        } = read_list(&fs::read(&path).ok()?)?;
+        } = read_list(&read(&path, MOST_BYTES).ok()??)?;
         let revoked = self
             .state
             .revoked

@@ -67,6 +67,20 @@ fn a_renewal_has_the_one_before_taken_back_by_who_gave_it() {
     assert!(own.contains(&"valid".to_owned()), "{own:?}");
 }
 
+#[test]
+fn what_was_taken_back_is_shown_as_that() {
+    let star = two_authorities();
+    let show = ["show", "9998"];
+    assert!(!star.ok(&show).contains("REVOKED"));
+    star.ca.ok(&["revoke", "9998"]);
+    let said = star.ok(&show);
+    assert!(said.contains("pulsar, REVOKED, serial"), "{said}");
+    // A newer one is there.
+    star.ok(&[&ADD[..], &["--parties", "bundles 3"]].concat());
+    let said = star.ok(&show);
+    assert!(!said.contains("REVOKED"), "{said}");
+}
+
 /// To programs, too; and what a command does not take is not said to it.
 #[test]
 fn the_doctor_advises_for_the_same_files() {

@@ -143,6 +143,26 @@ fn a_certificate_that_left_is_the_one_that_stays() {
     );
 }
 
+/// The certificate's files have left, and the Secret of them has not: whoever locks the folder next
+/// brings it along.
+#[test]
+fn a_renewal_that_was_cut_short_leaves_no_old_key_in_the_secret() {
+    let star = Star::with(OLD);
+    star.ok(&ADD);
+    let secret = "parties/9998/secret.yaml";
+    let old = star.ca.read(secret);
+    star.ca.ok(&["renew", "9998"]);
+    let new = star.ca.read(secret);
+    assert_ne!(new, old);
+    let index = star.ca.read("pki/index.jsonl");
+    let end = index.trim_end().rfind('\n').unwrap() + 1;
+    assert!(index[end..].contains(r#""done""#));
+    star.ca.dir.write("pki/index.jsonl", &index[..end]);
+    star.ca.dir.write(secret, old);
+    star.ca.ok(&["issue", "hub", "proxy.fate.org"]);
+    assert_eq!(star.ca.read(secret), new);
+}
+
 #[test]
 fn killed_at_any_moment_of_remove() {
     let measured = Star::with(NEW);

@@ -269,7 +269,7 @@ fn an_authority_that_cannot_be_read_is_told() {
         said.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let said = words(&["show", "9998"]);
-    assert!(said.contains("pki/index.jsonl: cannot read it"), "{said}");
+    assert!(said.contains("pki/index.jsonl: is a directory"), "{said}");
     assert!(
         said.contains("parties/9998, if fate.org is its authority's domain"),
         "{said}"

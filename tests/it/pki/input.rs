@@ -1,6 +1,6 @@
 //! Wrong input: what was seen, where, what to do, and the exit code of its kind.
 
-use super::rig::{Ca, Said};
+use super::rig::{Ca, Said, does};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -266,8 +266,19 @@ fn a_file_that_may_not_be_read_is_77() {
     ca.fails(
         &["issue", "hub", "a.org"],
         77,
-        &["cannot read the authority's key"],
+        &["ca.key.pem", "cannot read it"],
     );
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_file_is_not_waited_for() {
+    for file in ["trust.pem", "ca.cert.pem", "index.jsonl"] {
+        let ca = Ca::plain();
+        let path = ca.path(&format!("pki/{file}"));
+        let _ = std::fs::remove_file(&path);
+        does("mkfifo", &[&path]);
+        ca.fails(&["list"], 78, &[file, "is a FIFO"]);
+    }
 }
 
 #[test]
