@@ -2,16 +2,19 @@
 //! command was given, else it would do its work elsewhere.
 
 use super::Cli;
+use crate::terminal::tricks;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
 /// Arguments that say where something is.
 const PLACES: [&str; 5] = ["ca", "parties", "config", "routes", "admin"];
 
-/// Those that were given: `--ca` and its value, as a shell takes it.
+/// Those that were given: `ca`, and ` --ca DIR` as a shell takes it.
 type Given = Vec<(&'static str, String)>;
 
 static GIVEN: OnceLock<Given> = OnceLock::new();
@@ -29,7 +32,7 @@ pub(super) fn keep(matches: &ArgMatches) {
         let id = argument(command, place)?.get_id().as_str();
         let said = matches.value_source(id) == Some(ValueSource::CommandLine);
         let value = said.then(|| matches.get_raw(id)?.next())??;
-        Some((place, quoted(&value.to_string_lossy())))
+        Some((place, words(place, value)))
     });
     let _ = GIVEN.set(given.collect());
 }
@@ -96,9 +99,7 @@ fn missing(line: &str, given: &[(&str, String)]) -> String {
     }
     let missing = given.iter();
     let missing = missing.filter(|(flag, _)| argument(command, flag).is_some() && !says(flag));
-    missing
-        .map(|(flag, value)| format!(" --{flag} {value}"))
-        .collect()
+    missing.map(|(_, words)| &**words).collect()
 }
 
 fn argument<'c>(command: &'c Command, flag: &str) -> Option<&'c Arg> {
@@ -106,12 +107,33 @@ fn argument<'c>(command: &'c Command, flag: &str) -> Option<&'c Arg> {
     arguments.find(|argument| argument.get_long() == Some(flag))
 }
 
-/// As a shell takes it.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
+/// A flag and its value, as a shell takes them.
+fn words(flag: &str, value: &OsStr) -> String {
+    // What begins with a dash is no value of its own.
+    let between = if value.as_bytes().starts_with(b"-") {
+        "="
+    } else {
+        " "
+    };
+    format!(" --{flag}{between}{}", quoted(value))
+}
+
+/// As it is; in quotes; or, what is no text or would play tricks on a terminal, as `$'...'` of bash, zsh
+/// and ksh.
+fn quoted(value: &OsStr) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
+    match value.to_str() {
+        Some(text) if !text.is_empty() && text.chars().all(plain) => text.to_owned(),
+        Some(text) if !text.contains(tricks) => format!("'{}'", text.replace('\'', "'\\''")),
+        _ => {
+            let byte = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", *byte as char),
+                b' '..=b'~' => (*byte as char).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            let bytes: String = value.as_bytes().iter().map(byte).collect();
+            format!("$'{bytes}'")
+        }
     }
 }
 
@@ -121,11 +143,8 @@ mod tests {
 
     #[test]
     fn a_line_has_the_places_that_its_command_takes_and_it_does_not_say() {
-        let given = [
-            ("ca", "pki-2".to_owned()),
-            ("parties", "p".to_owned()),
-            ("admin", "'a b'".to_owned()),
-        ];
+        let given = [("ca", "pki-2"), ("parties", "p"), ("admin", "a b")];
+        let given = given.map(|(flag, value)| (flag, words(flag, OsStr::new(value))));
         for (text, want) in [
             ("nothing to do", "nothing to do"),
             ("snihub pki list", "snihub pki list"),
@@ -150,10 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_not_take_as_it_is_stands_in_quotes() {
-        assert_eq!(quoted("/run/a-b_c.sock"), "/run/a-b_c.sock");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
+    fn a_shell_takes_what_is_said_again() {
+        for (value, want) in [
+            (&b"/run/a-b_c.sock"[..], " --ca /run/a-b_c.sock"),
+            (b"a b", " --ca 'a b'"),
+            (b"it's", " --ca 'it'\\''s'"),
+            (b"", " --ca ''"),
+            (b"-n", " --ca=-n"),
+            (b"p\xffq", " --ca $'p\\xffq'"),
+            (b"\x1b[2J'", " --ca $'\\x1b[2J\\''"),
+        ] {
+            assert_eq!(words("ca", OsStr::from_bytes(value)), want);
+        }
     }
 }

@@ -51,13 +51,17 @@ impl Columns {
 }
 
 /// A text behind `head`, in lines of at most `width` columns; those after the first begin at column
-/// `indent`. A word that is longer stays whole: paths and commands are to be copied, and are [`aimed`].
-///
-/// [`aimed`]: advice::aimed
+/// `indent`. A word that is longer stays whole, and so does what stands in backticks: paths and command lines
+/// are to be copied.
 pub(super) fn wrap(to: &mut String, head: &str, indent: usize, width: usize, text: &str) {
     to.push_str(head);
     let mut column = head.chars().count();
-    for (at, word) in advice::aimed(text).split(' ').enumerate() {
+    let mut quoted = false;
+    let is_gap = |c: char| {
+        quoted ^= c == '`';
+        c == ' ' && !quoted
+    };
+    for (at, word) in advice::aimed(text).split(is_gap).enumerate() {
         let length = word.chars().count();
         if at > 0 && column + 1 + length > width {
             // Writing to a String does not fail.

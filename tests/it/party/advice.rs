@@ -17,10 +17,9 @@ fn two_authorities() -> Star {
     star
 }
 
-/// The first command line that begins so, in one line.
+/// The first command line that begins so, as it is printed: whoever pastes half of one runs that.
 fn advised(said: &str, begins: &str) -> String {
-    let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut quoted = one_line.split('`').skip(1).step_by(2);
+    let mut quoted = said.split('`').skip(1).step_by(2);
     let line = quoted.find(|line| line.starts_with(begins));
     line.unwrap_or_else(|| panic!("no {begins}: {said}"))
         .to_owned()
@@ -87,17 +86,36 @@ fn the_doctor_advises_for_the_same_files() {
     let star = two_authorities();
     star.ca
         .ok(&[&["revoke", "9998", "--all"][..], &ELSEWHERE[..2]].concat());
+    for format in ["json", "text"] {
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        doctor
+            .args(["doctor", "9998", "--routes", "sni.yaml"])
+            .args(["--admin", "admin.sock", "--timeout", "0.1"])
+            .args(["--format", format])
+            .args(&ELSEWHERE[..2])
+            .current_dir(star.ca.dir.path());
+        let said = Said::of(&doctor.output().unwrap());
+        let line = advised(&said.out, "snihub party add");
+        for place in [" --ca 'pki 2'", " --routes sni.yaml", " --admin admin.sock"] {
+            assert!(line.contains(place), "{line}");
+        }
+        assert!(!line.contains("--timeout"), "{line}");
+    }
+}
+
+/// What it advises there is for the hub's machine.
+#[test]
+fn on_a_partys_machine_the_doctor_says_no_places_of_that() {
+    let star = two_authorities();
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let via = nobody.local_addr().unwrap().to_string();
+    drop(nobody);
     doctor
-        .args(["doctor", "9998", "--routes", "sni.yaml"])
-        .args(["--admin", "admin.sock", "--timeout", "0.1"])
-        .args(["--format", "json"])
+        .args(["doctor", "9998", "--via", &via, "--timeout", "0.1"])
         .args(&ELSEWHERE[..2])
         .current_dir(star.ca.dir.path());
     let said = Said::of(&doctor.output().unwrap());
-    let line = advised(&said.out, "snihub party add");
-    for place in [" --ca 'pki 2'", " --routes sni.yaml", " --admin admin.sock"] {
-        assert!(line.contains(place), "{line}");
-    }
-    assert!(!line.contains("--timeout"), "{line}");
+    assert!(said.out.contains("snihub status"), "{}", said.out);
+    assert!(!said.out.contains("--ca"), "{}", said.out);
 }
