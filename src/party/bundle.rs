@@ -1,5 +1,6 @@
 //! What a party is given: files made of values, the same bytes each time.
 
+use super::certificate::read_if_there;
 use super::replace::{self, Looks};
 use super::{CERTIFICATES, Files, Hub, Party, PartyError};
 use crate::pki::{Content, Layout, MANIFEST, secret};
@@ -91,7 +92,7 @@ pub fn write(folder: &Path, files: &[BundleFile]) -> Result<Vec<&'static str>, P
     let mut written = Vec::new();
     for file in files {
         let path = folder.join(file.name);
-        if fs::read(&path).is_ok_and(|bytes| bytes == file.text.as_bytes()) {
+        if read_if_there(&path)?.is_some_and(|bytes| bytes == file.text.as_bytes()) {
             continue;
         }
         let put = replace::put(&path, file.text.as_bytes(), Looks::new(file.mode));
@@ -145,7 +146,8 @@ const HUB: [&str; 2] = ["The hub is ", "; it finds this party"];
 
 /// The hub that the bundle in `folder` was made for; none where none was.
 pub fn made_for(folder: &Path) -> Option<Hub> {
-    let readme = fs::read_to_string(folder.join("README.md")).ok()?;
+    let readme = read_if_there(&folder.join("README.md")).ok()??;
+    let readme = String::from_utf8(readme).ok()?;
     let (_, rest) = readme.split_once(HUB[0])?;
     let (hub, _) = rest.split_once(HUB[1])?;
     Hub::parse(hub).ok()

@@ -5,11 +5,14 @@ use super::{CERTIFICATES, LAYOUTS, PartyError, made_for};
 use crate::pki::{
     Certificate, Content, Entry, FileSpec, Fits, Folder, Form, Issue, Layout, Order, Request,
 };
+use crate::regular::{ReadError, read_file};
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+
+/// None of a bundle's files is longer.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Names and texts of a layout's files; without the key where that never was here.
 pub type Files = Vec<(FileSpec, String)>;
@@ -87,31 +90,33 @@ pub fn check_place(folder: &Folder, order: &Order, place: &Path) -> Result<(), P
             place.display()
         ))
     };
-    // Without keys: those may be elsewhere.
-    let lies = |other: &Layout| {
-        let mut files = other.spec().files.iter();
-        files.all(|file| matches!(file.content, Content::Key(_)) || place.join(file.name).exists())
-    };
-    let mut others = Layout::ALL.into_iter().filter(|other| *other != layout);
-    if let Some(other) = others.find(lies) {
-        let (other, layout) = (other.spec().name, layout.spec().name);
-        return Err(refused(format!(
-            "a certificate of the layout {other} is there, and this is for {layout} (--layout)"
-        )));
-    }
     let mut files = layout.spec().files.iter();
     let first =
         |file: &&FileSpec| matches!(file.content, Content::Certificate(0) | Content::Chain(0));
     let there = files.find(first).map(|file| place.join(file.name));
-    let there = there.filter(|path| path.exists());
-    if let Some(path) = there {
-        let bytes = fs::read(&path).map_err(PartyError::io("read it", &path))?;
-        let entries = folder.listing().entries;
-        let mut own = entries.iter().filter(|entry| {
-            let issue = entry.issue;
-            issue.layout == layout && issue.primary == primary
-        });
-        if !own.any(|entry| bytes.starts_with(entry.issue.certificates[0].pem.as_bytes())) {
+    let there = there.map_or(Ok(None), |path| read_if_there(&path))?;
+    let entries = folder.listing().entries;
+    let mut own = entries.iter().map(|entry| entry.issue);
+    let is_own = own.any(|issue| {
+        let pem = issue.certificates[0].pem.as_bytes();
+        let same = issue.layout == layout && issue.primary == primary;
+        same && there.as_ref().is_some_and(|bytes| bytes.starts_with(pem))
+    });
+    if !is_own {
+        // Without keys: those may be elsewhere.
+        let lies = |other: &Layout| {
+            let mut files = other.spec().files.iter();
+            let is_key = |file: &FileSpec| matches!(file.content, Content::Key(_));
+            files.all(|file| is_key(file) || place.join(file.name).exists())
+        };
+        let mut others = Layout::ALL.into_iter().filter(|other| *other != layout);
+        if let Some(other) = others.find(lies) {
+            let (other, layout) = (other.spec().name, layout.spec().name);
+            return Err(refused(format!(
+                "a certificate of the layout {other} is there, and this is for {layout} (--layout)"
+            )));
+        }
+        if let Some(bytes) = there {
             let names = Certificate::read_pem(&bytes).map(|read| read.names);
             return Err(refused(
                 match names.is_ok_and(|names| names.contains(&primary)) {
@@ -151,8 +156,10 @@ pub fn collect(folder: &Folder, issue: &Issue, place: &Path) -> Result<Files, Pa
             .any(|(file, _)| leaf(file) && place_of(file.name).exists());
         for (file, text) in &files {
             let key = matches!(file.content, Content::Key(_)) && alone;
-            let other = fs::read(place_of(file.name)).is_ok_and(|bytes| bytes != text.as_bytes());
-            if key && other {
+            let other = key
+                && read_if_there(&place_of(file.name))?
+                    .is_some_and(|bytes| bytes != text.as_bytes());
+            if other {
                 return Err(PartyError::Refused(format!(
                     "{}: another private key than {}'s is there: move it away, or say another folder \
                      for bundles with --parties DIR",
@@ -163,7 +170,7 @@ pub fn collect(folder: &Folder, issue: &Issue, place: &Path) -> Result<Files, Pa
         }
         for (file, text) in &files {
             let path = place.join(file.name);
-            if fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
+            if read_if_there(&path)?.is_some_and(|bytes| bytes == text.as_bytes()) {
                 continue;
             }
             let looks = Looks::new(file.content.mode());
@@ -189,13 +196,9 @@ fn read(issue: &Issue, from: &Path) -> Result<Option<Files>, PartyError> {
             continue;
         }
         let path = from.join(name);
-        let text = match fs::read_to_string(&path) {
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
-            other => other.map_err(PartyError::io("read it", &path))?,
+        let bytes = read_if_there(&path)?;
+        let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+            return Ok(None);
         };
         let own = match content {
             Content::Certificate(leaf) | Content::Chain(leaf) => {
@@ -209,6 +212,16 @@ fn read(issue: &Issue, from: &Path) -> Result<Option<Files>, PartyError> {
         files.push((FileSpec { name, content }, text));
     }
     Ok(Some(files))
+}
+
+/// One of a bundle's files.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, PartyError> {
+    match read_file(path, MOST_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(ReadError::Io(source)) => Err(PartyError::io("read it", path)(source)),
+        Err(error) => Err(PartyError::Refused(format!("{}: {error}", path.display()))),
+    }
 }
 
 fn gone(issue: &Issue, place: &Path) -> PartyError {

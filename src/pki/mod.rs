@@ -28,8 +28,8 @@ pub use bundle::{Bundle, BundleFile, Certified, Order, Wish};
 pub use error::{Fault, Holder, PkiError};
 pub use folder::{
     AUTHORITY_DUE_DAYS, DUE_DAYS, Delivery, Entry, Fits, Folder, Founding, Issue, LIST_VALID,
-    Listing, Locked, MANIFEST, Outcome, Placed, Reason, Receipt, RevocationList, SUCCESSION,
-    Standing, To, ambiguous,
+    Listing, Locked, MANIFEST, Manifest, Outcome, Placed, Reason, Receipt, RevocationList,
+    SUCCESSION, Standing, To, ambiguous,
 };
 pub use layout::{Content, FileSpec, Layout, LeafSpec, Spec, Subject, Uses};
 pub use moment::{DAY, Moment, days_of};

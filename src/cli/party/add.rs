@@ -4,13 +4,13 @@ use super::added::Added;
 use super::{Bundles, Star, Stop, say};
 use crate::cli::Format;
 use crate::cli::exit::{Exit, answer, document};
-use crate::cli::pki::receipt::shown;
+use crate::cli::pki::receipt::{self, shown};
 use crate::cli::pki::{Lifetime, passphrase, sign};
 use crate::party::{
     self, CERTIFICATES, Expected, Facts, Hub, LAYOUTS, Party, PartyError, Plan, Routes, Wish,
 };
 use crate::pki::{
-    Authority, Delivery, Folder, Form, Issue, Layout, Locked, Name, Order, Request, To,
+    Authority, Delivery, Folder, Form, Issue, Layout, Locked, Manifest, Name, Order, Request, To,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde_json::json;
@@ -106,8 +106,8 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let there = standing(locked.folder(), &asked)?.cloned();
     party::check_place(locked.folder(), &asked.order, &place)?;
     let issued = there.is_none();
-    let issue = match there {
-        Some(issue) => issue,
+    let (issue, aside) = match there {
+        Some(issue) => (issue, None),
         None => {
             let authority = match authority {
                 Some(authority) => authority,
@@ -117,7 +117,6 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         }
     };
     let files = party::collect(locked.folder(), &issue, &place)?;
-    drop(locked);
     let facts = Facts {
         party: &asked.party,
         hub: &asked.hub,
@@ -128,6 +127,8 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let all = party::files(&facts)?;
     let written = party::write(&asked.bundle, &all)?;
     let open = party::close(&asked.bundle, &all, &files)?;
+    // Only now: `pki renew` writes there, too.
+    drop(locked);
     let changed = prepared.is_some();
     let backup = prepared.map(party::Prepared::commit).transpose()?.flatten();
     let path = routes.path.clone();
@@ -144,7 +145,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
         changed,
         backup,
         path: &path,
-        notes: [plan.notes, asked.notes(issued), open].concat(),
+        notes: [
+            plan.notes,
+            asked.notes(issued),
+            aside.into_iter().collect(),
+            open,
+        ]
+        .concat(),
     };
     done.tell(|| {
         args.star.live(&Expected {
@@ -231,7 +238,7 @@ fn issue(
     authority: &Authority,
     asked: &Asked,
     place: &Path,
-) -> Result<Issue, Stop> {
+) -> Result<(Issue, Option<String>), Stop> {
     locked.complete_list(authority)?;
     let delivery = Delivery {
         form: Form::Files,
@@ -249,7 +256,13 @@ fn issue(
             locked.issue(authority, order, hub, &delivery, &mut nobody)
         }
     };
-    Ok(receipt?.issue)
+    let receipt = receipt?;
+    let aside = match &receipt.manifest {
+        Ok(Some(Manifest::Aside(kept))) => Some(receipt::aside(kept)),
+        // It is looked at once more with the bundle.
+        Ok(_) | Err(_) => None,
+    };
+    Ok((receipt.issue, aside))
 }
 
 /// The certificate that is there; one that is not what is asked for is an error.

@@ -4,8 +4,8 @@ use super::receipt::{paragraph, shown};
 use super::{Place, Stop, keys, passphrase};
 use crate::cli::advice;
 use crate::cli::exit::{self, Exit};
-use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name, USUAL_NAME};
-use std::path::PathBuf;
+use crate::pki::{Authority, DAY, Folder, Founding, KeyKind, Moment, Name, PkiError, USUAL_NAME};
+use std::path::{Path, PathBuf};
 
 /// Makes an authority in a folder of its own; its key is encrypted by a passphrase.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let path = &args.place.folder;
     Folder::check_free(path)?;
-    let before = args.succeed.as_deref().map(Folder::open).transpose()?;
+    let before = args.succeed.as_deref().map(before).transpose()?;
     let name = |said: &Option<String>, before: Option<String>| match said {
         Some(said) => Name::dns(said).map(|name| Some(name.to_string())),
         None => Ok(before),
@@ -102,6 +102,17 @@ pub(super) fn run(args: Args) -> Result<Exit, Stop> {
     let sign = advice::line("snihub pki sign REQUEST");
     text += &format!("\nnext    {issue}\n        {sign}\n");
     Ok(exit::answer(&text, Exit::Ok))
+}
+
+/// The authority to succeed.
+fn before(path: &Path) -> Result<Folder, Stop> {
+    Folder::open(path).map_err(|error| match error {
+        PkiError::NoAuthority(path) => Stop::Said(
+            Exit::Config,
+            format!("--succeed {}: no authority there", path.display()),
+        ),
+        error => error.into(),
+    })
 }
 
 /// RFC 5280 appendix A: 64 characters. Two of the same name would be hard to tell apart.

@@ -68,7 +68,7 @@ fn authority(folder: &Folder) -> Result<String, Stop> {
     let mut text = format!("authority {path}, until {ends} ({} left)", days_of(days));
     let both = folder.trust_file().map_or(String::new(), |file| {
         format!(
-            "  bundles hold {}, the authority before it too: delete it when that one is used no more\n",
+            "  bundles hold {}, two authorities: delete it when the older one is used no more\n",
             shown(&file).display()
         )
     });

@@ -4,7 +4,9 @@ use super::Stop;
 use crate::cli::columns::wrap;
 use crate::cli::exit::{self, Exit};
 use crate::party;
-use crate::pki::{Content, Delivery, Form, KeyKind, Layout, Placed, Receipt, To, days_of};
+use crate::pki::{
+    Content, Delivery, Form, KeyKind, Layout, MANIFEST, Placed, Receipt, To, days_of,
+};
 use crate::terminal::escaped;
 use std::fmt::Write;
 use std::fs::File;
@@ -190,6 +192,12 @@ pub(in crate::cli) fn shown(path: &Path) -> &Path {
     let here = std::env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok())
         .unwrap_or(path)
+}
+
+/// The note of a Secret with the key before, where the new one is elsewhere.
+pub(in crate::cli) fn aside(kept: &Path) -> String {
+    let kept = shown(kept).display();
+    format!("its {MANIFEST} had the key before, and is {kept} now")
 }
 
 /// The note of who the certificate says one is.

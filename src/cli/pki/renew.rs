@@ -1,9 +1,9 @@
 //! `snihub pki renew`.
 
-use super::receipt::shown;
+use super::receipt::{aside, shown};
 use super::{Making, Stop, layouts, receipt};
 use crate::cli::exit::Exit;
-use crate::pki::{Issue, Layout, MANIFEST, Moment, Receipt};
+use crate::pki::{Issue, Layout, MANIFEST, Manifest, Moment, Receipt};
 
 /// Makes a new certificate with the old one's names and layout, and a new key; for a signed request,
 /// for the same key. The old one stays valid until it ends or is revoked; the names of one that has
@@ -65,7 +65,11 @@ fn handed(receipt: &Receipt) -> (Option<String>, Exit) {
     let place = shown(bundle).display();
     let again = "send it to the party again; its README.md says what to do with it";
     match &receipt.manifest {
-        Ok(Some(_)) => (
+        Ok(Some(Manifest::Aside(kept))) => (
+            Some(format!("{place} has it: {again}. {}", aside(kept))),
+            Exit::Ok,
+        ),
+        Ok(Some(Manifest::Renewed)) => (
             Some(format!("{place} has it, its {MANIFEST} too: {again}")),
             Exit::Ok,
         ),

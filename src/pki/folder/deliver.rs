@@ -6,7 +6,8 @@ use super::super::layout::{Content, Layout};
 use super::super::output::{self, Form, Rendered};
 use super::super::{KeyKind, Moment, Name, PkiError, pem, request};
 use super::index::{Event, Issue, Outcome, To};
-use super::{Folder, Locked, absolute, manifest, place};
+use super::manifest::{self, Manifest};
+use super::{Folder, Locked, absolute, place};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,8 +46,7 @@ pub struct Receipt {
     pub files: Vec<(&'static str, Content)>,
     /// Where what was there before is kept.
     pub old: Option<PathBuf>,
-    /// The bundle's [`MANIFEST`](super::MANIFEST), if there is one, which has it now, too; or why it
-    /// has not.
+    /// What became of the bundle's [`MANIFEST`](super::MANIFEST), if there is one; or why nothing did.
     pub manifest: ManifestOutcome,
     /// The owner that the files should have and do not, since only root gives files away.
     pub to_chown: Option<u32>,
@@ -59,7 +59,7 @@ impl Receipt {
     }
 }
 
-type ManifestOutcome = Result<Option<PathBuf>, PkiError>;
+type ManifestOutcome = Result<Option<Manifest>, PkiError>;
 
 /// What an operator said of an issue, to be written down with it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -171,10 +171,16 @@ impl Locked {
         // What cannot be tidied up must not stop every later command: the next one that writes there
         // tries again.
         if is_there(issue, &path) {
-            let _ = place::finish_exchange(&path, &before(&path, issue));
-            // First: one that is killed in between does it again.
-            let manifest = manifest::bring(issue, &path);
-            self.append(Event::Done { id, time }).map(|()| manifest)
+            let before = before(&path, issue);
+            let _ = place::finish_exchange(&path, &before);
+            match manifest::bring(issue, &path, &before) {
+                Ok(manifest) => {
+                    let done = self.append(Event::Done { id, time });
+                    done.map(|()| Ok(manifest))
+                }
+                // Not done: whoever locks the folder next tries again.
+                Err(error) => Ok(Err(error)),
+            }
         } else {
             // Not even a half of it is left; its number stays used.
             let _ = place::remove(&place::beside(&path));

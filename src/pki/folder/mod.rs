@@ -30,7 +30,7 @@ pub use deliver::{Delivery, Fits, Placed, Receipt};
 pub use index::{Issue, Outcome, Reason, To};
 pub use list::{AUTHORITY_DUE_DAYS, DUE_DAYS, Entry, Listing, SUCCESSION, Standing, ambiguous};
 pub use locked::Locked;
-pub use manifest::MANIFEST;
+pub use manifest::{MANIFEST, Manifest};
 pub use revoke::RevocationList;
 
 use super::output::OutFile;
@@ -52,8 +52,8 @@ const LIST: &str = "crl.pem";
 const INDEX: &str = "index.jsonl";
 const LOCK: &str = "lock";
 
-/// Bound of the index and of the revocation list, in bytes: a million certificates.
-const MOST_BYTES: u64 = 4 << 30;
+/// Bound of the index and of the revocation list, in bytes: a hundred thousand certificates.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Due to be made again after this: a verifier takes no list that is older.
 pub const LIST_VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -31,8 +31,12 @@ fn sibling(place: &Path, front: &str, back: &str) -> PathBuf {
 pub(super) fn put_file(place: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let new = beside(place);
     remove(&new)?;
-    write(&new, bytes, mode, None)?;
-    fs::rename(&new, place)?;
+    let put = write(&new, bytes, mode, None).and_then(|()| fs::rename(&new, place));
+    if put.is_err() {
+        // It may hold a key.
+        let _ = remove(&new);
+    }
+    put?;
     sync_parent(place)
 }
 

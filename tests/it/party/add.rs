@@ -266,6 +266,68 @@ fn what_was_said_once_is_kept() {
     star.fails(&add, 1, &["say --cpp-clients as before"]);
 }
 
+/// Files of one layout may be called as those of another.
+#[test]
+fn the_same_again_changes_nothing_and_completes_in_every_layout() {
+    for layout in ["pulsar", "eggroll", "osx"] {
+        let star = Star::new();
+        let add = [&ADD[..], &["--layout", layout]].concat();
+        star.ok(&add);
+        let before = star.tree();
+        star.ok(&add);
+        assert!(star.tree() == before, "{layout}");
+        // Cut short before the rest of the bundle and the route.
+        std::fs::remove_file(star.ca.path("parties/9998/README.md")).unwrap();
+        std::fs::remove_file(star.ca.path("sni.yaml")).unwrap();
+        star.ok(&add);
+        assert!(star.tree() == before, "{layout}");
+        star.ca.ok(&["revoke", "9998", "--all"]);
+        let said = star.ok(&add);
+        assert!(
+            said.contains("cert    for 9998.fate.org"),
+            "{layout}: {said}"
+        );
+    }
+}
+
+/// The party that had a key from here makes its own: the Secret in its bundle is of the old one.
+#[test]
+fn a_request_takes_the_key_before_out_of_the_bundle() {
+    if !have("openssl") {
+        return;
+    }
+    let star = Star::new();
+    star.ok(&ADD);
+    let old = star.ca.read("parties/9998/secret.yaml");
+    star.ca.ok(&["revoke", "9998", "--all"]);
+    let key = star.ca.path("own.key");
+    let request = star.ca.path("own.csr");
+    let fixed = [
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=9998.fate.org",
+    ];
+    let files = [
+        "-keyout",
+        key.to_str().unwrap(),
+        "-out",
+        request.to_str().unwrap(),
+    ];
+    does("openssl", &[&fixed[..], &files].concat());
+    let said = star.ok(&[&ADD[..], &["--csr", "own.csr"]].concat());
+    assert!(said.contains("had the key before"), "{said}");
+    let tree = star.tree();
+    assert!(!tree.contains_key("parties/9998/secret.yaml"));
+    let kept = tree.iter().find(|(name, _)| name.ends_with("secret.yaml"));
+    let (name, kept) = kept.expect("it is kept");
+    assert!(name.starts_with("parties/9998.before-"), "{name}");
+    assert_eq!(*kept, old.into_bytes());
+}
+
 #[test]
 fn one_of_two_that_was_revoked_is_no_certificate() {
     let star = Star::new();

@@ -163,6 +163,35 @@ fn a_renewal_that_was_cut_short_leaves_no_old_key_in_the_secret() {
     assert_eq!(star.ca.read(secret), new);
 }
 
+/// What is in the way of the Secret keeps nobody from working, and is tried again.
+#[test]
+fn a_secret_that_could_not_be_brought_along_is_brought_by_a_later_command() {
+    let star = Star::with(OLD);
+    star.ok(&ADD);
+    let secret = "parties/9998/secret.yaml";
+    std::fs::remove_file(star.ca.path(secret)).unwrap();
+    std::fs::create_dir(star.ca.path(secret)).unwrap();
+    let said = star.ca.run(&["renew", "9998"]);
+    assert_eq!(said.code, Some(71), "{}", said.err);
+    assert!(
+        said.out.contains("has the certificate before"),
+        "{}",
+        said.out
+    );
+    star.ca.ok(&["crl"]);
+    std::fs::remove_dir(star.ca.path(secret)).unwrap();
+    star.ca.dir.write(secret, "the key before");
+    star.ca.ok(&["crl"]);
+    let brought = star.ca.read(secret);
+    star.ok(&ADD);
+    assert_eq!(star.ca.read(secret), brought);
+    let beside = star
+        .tree()
+        .into_keys()
+        .find(|name| name.contains("snihub-new"));
+    assert_eq!(beside, None);
+}
+
 #[test]
 fn killed_at_any_moment_of_remove() {
     let measured = Star::with(NEW);
