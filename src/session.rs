@@ -178,26 +178,33 @@ async fn establish(
             return Err(refused(denied.refusal, client));
         }
     };
-    let route = Arc::clone(decision.route);
-    let target = decision.target;
-    live.record().route(&route.id);
-    live.record().target(&target);
-    let shares = match take_shares(worker, &snapshot, place.source, &route.id) {
+    let mut why = Decided {
+        place,
+        route: Arc::clone(decision.route),
+        target: decision.target,
+        at: Instant::now(),
+    };
+    if !live.heir_agrees(&why).await {
+        return Err(refused(Refusal::UnknownServerName, client));
+    }
+    live.record().route(&why.route.id);
+    live.record().target(&why.target);
+    let shares = match take_shares(worker, &snapshot, why.place.source, &why.route.id) {
         Ok(shares) => shares,
         Err(refusal) => return Err(refused(refusal, client)),
     };
 
-    let options = worker.dial_options(&snapshot.settings, &route);
-    let limits = worker.tunnel_limits(&snapshot.settings, &route);
+    let options = worker.dial_options(&snapshot.settings, &why.route);
+    let limits = worker.tunnel_limits(&snapshot.settings, &why.route);
     let generation = snapshot.generation;
     drop(snapshot);
-    let header = route.send_proxy.map(|version| ProxyHeader {
+    let header = why.route.send_proxy.map(|version| ProxyHeader {
         version,
         endpoints: Some(endpoints),
     });
     let dialing = worker.permits().dials.take();
     let dialed = tokio::select! {
-        dialed = dial::dial(&target, worker.resolver(), &options, header, preface) => dialed,
+        dialed = dial::dial(&why.target, worker.resolver(), &options, header, preface) => dialed,
         // RST: nobody waits for this upstream any more. (A FIN is no farewell: the client may be
         // done with sending and still listen.)
         _ = client.ready(Interest::ERROR) => {
@@ -219,14 +226,10 @@ async fn establish(
             });
         }
     };
-    let why = Decided {
-        place,
-        route,
-        target,
-        at: Instant::now(),
-    };
+    why.at = Instant::now();
     // A reload during the dial may have taken the route away.
-    if worker.snapshot().generation != generation && !worker.still_routed(&why) {
+    let stays = worker.snapshot().generation == generation || worker.still_routed(&why);
+    if !stays || !live.heir_agrees(&why).await {
         return Err(refused(Refusal::UnknownServerName, client));
     }
     Ok(Standing {

@@ -1,13 +1,13 @@
 //! What the admin door can see of a running hub, and do to it.
 
-use super::predecessors::{Predecessor, Predecessors, no_longer_routed};
+use super::predecessors::{Predecessor, Predecessors, no_longer_routed, still_routed};
 use crate::health::{Board, Known};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
 use crate::takeover;
 use crate::telemetry::{Counters, Reloads, SessionId, Tunnel};
 use crate::tunnel::Ended;
-use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared};
+use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared, Standing};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
@@ -169,9 +169,10 @@ impl Control {
     /// force would not open today: all, or those that are opened from now on. What the tunnels of this
     /// process come to, its workers know.
     ///
-    /// Those processes decide by the files that they have read: a client who is in the middle of its
-    /// hello there may get a tunnel that is none of today. So they are looked through until no such
-    /// client is left; it has hello_timeout and dial_timeout_total at most.
+    /// Those processes decide by the files that they have read, and ask this one before they let anybody
+    /// in ([`Control::lets_in`]); but a client may have had that word a moment before, or none in time.
+    /// So they are looked through until none is left that was in the middle of its hello; it has
+    /// hello_timeout and dial_timeout_total at most.
     pub async fn retire_abroad(&self, all: bool) {
         let began = Instant::now();
         let undecided_within = {
@@ -190,6 +191,12 @@ impl Control {
             }
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether the generation in force has this client of a process before this one go where that would
+    /// send it.
+    pub fn lets_in(&self, client: &Standing) -> bool {
+        still_routed(client, &self.snapshot())
     }
 
     /// `since`: of those that were opened later.

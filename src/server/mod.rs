@@ -26,7 +26,7 @@ use crate::snapshot::Snapshot;
 use crate::takeover::{self, Household, TakeoverError};
 use crate::telemetry::{Counters, Pairs, Reloads, SessionId, Totals};
 use crate::tunnel::{self, SpliceMode};
-use crate::worker::{self, Command, Door, Shared};
+use crate::worker::{self, Command, Door, Heir, Shared, Undecided};
 use listeners::{Listeners, OpenError};
 use std::io;
 use std::net::SocketAddr;
@@ -262,11 +262,15 @@ impl Hub {
     }
 
     /// Stops accepting, and leaves what waits in the queues to a successor; what stands is closed
-    /// evenly over `over`. That is no end of the hub, see [`Control::is_succeeded`].
-    pub fn step_back(&self, over: Duration) {
+    /// evenly over `over`. That is no end of the hub, see [`Control::is_succeeded`]. Comes back with
+    /// the clients that were in the middle of their hello or dial, about whom the successor has the say.
+    pub fn step_back(&self, over: Duration) -> mpsc::UnboundedReceiver<Undecided> {
+        let (heir, undecided) = Heir::new();
         self.succeeded.store(true, Relaxed);
         self.sockets().clear();
-        self.order(|| Command::StepBack(over));
+        self.order(|| Command::Succeeded(heir.clone()));
+        self.order(|| Command::Drain(over));
+        undecided
     }
 
     /// Ends everything at once, also in the processes before this one.

@@ -159,15 +159,19 @@ impl Predecessors {
     }
 }
 
-/// Those of `all` that `snapshot` would not open today, or not to the same place.
+/// Whether `snapshot` would open it today, and to the same place.
+pub(super) fn still_routed(one: &Standing, snapshot: &Snapshot) -> bool {
+    match one.place.decide(&snapshot.routes) {
+        Ok(now) => now.route.id == one.route && now.target.to_string() == one.target,
+        Err(_) => false,
+    }
+}
+
+/// Those of `all` that it would not.
 pub(super) fn no_longer_routed(
     all: impl Iterator<Item = Standing>,
     snapshot: &Snapshot,
 ) -> HashSet<SessionId> {
-    let stays = |one: &Standing| match one.place.decide(&snapshot.routes) {
-        Ok(now) => now.route.id == one.route && now.target.to_string() == one.target,
-        Err(_) => false,
-    };
-    let gone = all.filter(|one| !stays(one));
+    let gone = all.filter(|one| !still_routed(one, snapshot));
     gone.map(|one| one.id).collect()
 }

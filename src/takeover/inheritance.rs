@@ -2,7 +2,7 @@
 //! tunnels.
 
 use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Reply, Wire};
-use super::{LEGACY_WITHIN, READY_WITHIN};
+use super::{LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{PacketSocket, Passed, PassedDoor};
 use crate::server::{self, Control, Hub, Inherited, Predecessors};
@@ -387,7 +387,7 @@ impl Abroad {
                 Some(order) = orders.recv() => self.carry(order).await,
                 _ = clock.tick() => self.count().await,
                 heard = self.wire.hear() => match heard {
-                    Ok(Some((message, with))) => self.told(message, with),
+                    Ok(Some((message, with))) => self.told(message, with).await,
                     Ok(None) | Err(_) => self.lost(),
                 },
             };
@@ -398,13 +398,20 @@ impl Abroad {
     }
 
     /// What nobody has asked for.
-    fn told(&self, message: Message, with: Vec<OwnedFd>) -> Result<(), Gone> {
+    async fn told(&self, message: Message, with: Vec<OwnedFd>) -> Result<(), Gone> {
         match message {
             Message::Last(image) => self.last(&image),
             // Late: until now it was stopped, or very busy.
             Message::Legacy(legacy) => {
                 self.control.predecessors().note(&self.one, &legacy.image);
                 self.links.inherit(&self.control, *legacy, with);
+                Ok(())
+            }
+            Message::Undecided { id, client } => {
+                let lets_in = self.control.lets_in(&client);
+                let decided = Message::Decided { id, lets_in };
+                // One that does not hear it is looked through later.
+                drop(timeout(SAID_WITHIN, self.wire.say(&decided, &[])).await);
                 Ok(())
             }
             _ => Ok(()),
@@ -509,7 +516,7 @@ impl Abroad {
         loop {
             match self.wire.hear().await {
                 Ok(Some((Message::Reply { id: of, reply }, _))) if of == id => return Ok(reply),
-                Ok(Some((message, with))) => self.told(message, with)?,
+                Ok(Some((message, with))) => self.told(message, with).await?,
                 Ok(None) | Err(_) => {
                     self.lost()?;
                 }

@@ -17,6 +17,9 @@
 //!                       Legacy ->                   what was counted, the processes before
 //!                                                   opens its doors, tells the manager READY
 //!                       <- Order, Reply ->          counts, tunnels, kill, drain, route removal
+//! has the rest of a client's hello
+//!                       Undecided ->                whether its routes let that client in
+//!                       <- Decided
 //! closes what is left evenly over `upgrade_drain`
 //!                       Last ->                     its counts stay
 //! ```
@@ -61,6 +64,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// How long it waits for what it could do without; for which the old process needs a second if the
 /// service manager does not read.
 const LEGACY_WITHIN: Duration = Duration::from_secs(10);
+/// For saying what nobody may hear: that a candidate is none, a question, its answer.
+const SAID_WITHIN: Duration = Duration::from_secs(1);
 
 /// Exit code (EX_UNAVAILABLE of sysexits(3)) where a hub cannot be upgraded at all, and a restart
 /// would do.

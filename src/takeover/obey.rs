@@ -1,16 +1,17 @@
 //! What the old process does for its successor, until the last of its tunnels has ended.
 
-use super::Noticing;
 use super::launch::{self, Process};
 use super::succession::Successor;
-use super::wire::{Message, Order, Reply};
+use super::wire::{Message, Order, Reply, Wire};
+use super::{Noticing, SAID_WITHIN};
 use crate::server::{Control, Hub, StartError};
 use crate::shutdown;
 use crate::tunnel::Ended;
-use crate::worker::{Group, Question};
+use crate::worker::{Group, Question, Undecided};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -39,7 +40,9 @@ impl Successor {
             process,
             mut wire,
             noticing,
+            mut undecided,
         } = self;
+        let mut questions = Questions::default();
         let control = hub.control();
         let (mut over, mut noticed) = (false, false);
         let (mut ordered, mut signalled, mut orphaned) = (false, false, false);
@@ -73,8 +76,16 @@ impl Successor {
                         // Heard to be lost below.
                         drop(wire.say(&Message::Reply { id, reply }, &[]).await);
                     }
+                    Ok(Some((Message::Decided { id, lets_in }, _))) => questions.answer(id, lets_in),
                     Ok(Some(_)) => {}
-                    Ok(None) | Err(_) => connected = false,
+                    Ok(None) | Err(_) => {
+                        connected = false;
+                        questions = Questions::default();
+                    }
+                },
+                // Nobody is left to ask: dropped, it is decided here.
+                Some(client) = undecided.recv() => if connected {
+                    questions.ask(&wire, client).await;
                 },
                 () = heir.as_ref().unwrap_or(&process).ended(), if !connected && !gone => {
                     gone = true;
@@ -111,6 +122,33 @@ impl Successor {
             true => Err(StartError::Orphaned),
             false => Ok(()),
         }
+    }
+}
+
+/// Clients about whom the successor was asked, and who wait for its word.
+#[derive(Default)]
+struct Questions {
+    asked: u64,
+    open: HashMap<u64, oneshot::Sender<bool>>,
+}
+
+impl Questions {
+    async fn ask(&mut self, wire: &Wire, Undecided { client, word }: Undecided) {
+        self.open.retain(|_, word| !word.is_closed());
+        if word.is_closed() {
+            return;
+        }
+        self.asked += 1;
+        let id = self.asked;
+        self.open.insert(id, word);
+        // One packet: if it is not sent in time, nothing of it is.
+        let question = Message::Undecided { id, client };
+        drop(timeout(SAID_WITHIN, wire.say(&question, &[])).await);
+    }
+
+    fn answer(&mut self, id: u64, lets_in: bool) {
+        // It may have waited long enough.
+        let _ = self.open.remove(&id).map(|word| word.send(lets_in));
     }
 }
 

@@ -4,11 +4,12 @@ use super::launch::{self, Process, Words};
 use super::wire::{self, Door, Estate, Forefather, Legacy, Message, PROTOCOL, Wire};
 use super::{
     Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, Noticing, READY_WITHIN,
-    TAKEN_WITHIN, Upgraded,
+    SAID_WITHIN, TAKEN_WITHIN, Upgraded,
 };
 use crate::net::{PacketListener, PacketSocket};
 use crate::server::{Hub, Predecessor};
 use crate::telemetry::{self, Image, unix_ms};
+use crate::worker::Undecided;
 use rustix::process::geteuid;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -39,9 +40,6 @@ const APART: &str = "the process that asked to take over runs in another pid nam
 
 /// One that has asked to take over comes as soon as it is told where; or is gone.
 const MET_WITHIN: Duration = Duration::from_secs(3);
-/// For telling a candidate that it is none.
-const SAID_WITHIN: Duration = Duration::from_secs(1);
-
 /// What goes on as process 1 when a child of its has ended: the inits of systems and of supervision,
 /// in a container, too. Any other ends with it, and the container ends (docker and podman `--init`, a
 /// shell, an entrypoint script that does not exec).
@@ -63,6 +61,8 @@ pub(crate) struct Successor {
     pub(super) wire: Wire,
     /// `None`: there is no service manager.
     pub(super) noticing: Option<Noticing>,
+    /// Clients about whom it is to be asked.
+    pub(super) undecided: mpsc::UnboundedReceiver<Undecided>,
 }
 
 /// Where the verdict goes.
@@ -464,7 +464,7 @@ impl Candidate {
         let stepping_down = household
             .step_down
             .map(|step_down| step_down(new, self.adopted));
-        hub.step_back(over);
+        let undecided = hub.step_back(over);
         let links = household.links.release(hub.predecessors()).await;
         let noticing = match stepping_down {
             Some(stepping_down) => stepping_down.await,
@@ -515,6 +515,7 @@ impl Candidate {
             process,
             wire: self.wire,
             noticing,
+            undecided,
         }
     }
 }

@@ -59,6 +59,11 @@ pub(super) enum Message {
     Order { id: u64, order: Order },
     /// The answer, with the same id.
     Reply { id: u64, reply: Reply },
+    /// By the old process: whether the hub, too, would let this client in, which was in the middle of
+    /// its hello.
+    Undecided { id: u64, client: Standing },
+    /// The answer, with the same id.
+    Decided { id: u64, lets_in: bool },
     /// The old process ends, and has counted this.
     Last(Box<Image>),
     /// What another version says, and this one does not know.

@@ -21,7 +21,7 @@ pub(super) async fn accept(worker: Rc<Worker>, listener: Weak<Listener>, inbound
     };
     let accepting = accept_for_ever(&worker, &listener, &inbound);
     worker.draining.run_until_cancelled(accepting).await;
-    if worker.succeeded.get() {
+    if worker.heir.borrow().is_some() {
         return;
     }
     for _ in 0..MAX_LATE {

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::closing;
-use super::registry::{Entry, Place};
+use super::registry::{Decided, Entry, Place};
 use crate::net::sockopt::tcp_figures;
 use crate::telemetry::{SessionId, Tcp, Tunnel};
 use crate::tunnel::Ended;
@@ -36,7 +36,7 @@ pub enum Question {
     Count(oneshot::Sender<()>),
 }
 
-/// What a tunnel was decided by, for somebody who has another table.
+/// What a tunnel was decided by, or is to be, for somebody who has another table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Standing {
     /// The session's.
@@ -50,6 +50,19 @@ pub struct Standing {
     /// For so many milliseconds it has stood.
     #[serde(default)]
     pub stood_ms: Option<u64>,
+}
+
+impl Standing {
+    /// Of this session.
+    pub(super) fn of(id: SessionId, why: &Decided) -> Standing {
+        Standing {
+            id,
+            place: why.place.clone(),
+            route: Arc::clone(&why.route.id),
+            target: why.target.to_string(),
+            stood_ms: Some(why.at.elapsed().as_millis() as u64),
+        }
+    }
 }
 
 /// Some tunnels.
@@ -112,14 +125,7 @@ impl Worker {
         let sessions = self.sessions.borrow();
         let described = sessions.iter().filter_map(|(id, entry)| {
             let standing = entry.standing.borrow();
-            let why = &standing.as_ref()?.why;
-            Some(Standing {
-                id: *id,
-                place: why.place.clone(),
-                route: Arc::clone(&why.route.id),
-                target: why.target.to_string(),
-                stood_ms: Some(why.at.elapsed().as_millis() as u64),
-            })
+            Some(Standing::of(*id, &standing.as_ref()?.why))
         });
         described.collect()
     }

@@ -8,12 +8,14 @@ mod accept;
 mod asked;
 mod balance;
 mod closing;
+mod heir;
 mod orders;
 mod registry;
 
 pub use asked::{Group, Question, Standing};
 pub use balance::Belongings;
 pub use closing::RETIRE_OVER;
+pub use heir::{Heir, Undecided};
 pub use orders::{Arrival, Command, Door, Inbound, Shared, Start};
 pub use registry::{Decided, Live, Place};
 
@@ -64,8 +66,8 @@ pub struct Worker {
     next: Cell<u64>,
     /// Accepting is over; nothing is handed to other workers any more.
     draining: CancellationToken,
-    /// A successor accepts from the same listeners.
-    succeeded: Cell<bool>,
+    /// A successor accepts from the same listeners, and is the hub.
+    heir: RefCell<Option<Heir>>,
     last_trouble_told: Cell<Option<Instant>>,
     /// Ticks until a fat tunnel may leave again.
     settling: Cell<u32>,
@@ -104,7 +106,7 @@ pub fn run(start: Start) -> io::Result<()> {
             sessions: RefCell::default(),
             next: Cell::new(0),
             draining: CancellationToken::new(),
-            succeeded: Cell::new(false),
+            heir: RefCell::default(),
             last_trouble_told: Cell::new(None),
             settling: Cell::new(0),
         });
@@ -134,11 +136,8 @@ pub fn run(start: Start) -> io::Result<()> {
                 Command::Adopt(arrival) => worker.begin(*arrival),
                 Command::Settle(mover) => worker.settle(*mover),
                 Command::Ask(question) => worker.answer(*question),
-                Command::Drain(over) | Command::StepBack(over) => {
-                    let left_to_another = matches!(command, Command::StepBack(_));
-                    worker
-                        .succeeded
-                        .set(left_to_another || worker.succeeded.get());
+                Command::Succeeded(heir) => drop(worker.heir.replace(Some(heir))),
+                Command::Drain(over) => {
                     listening.clear();
                     worker.draining.cancel();
                     let accepting = std::mem::take(&mut accepting);

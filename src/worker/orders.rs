@@ -2,6 +2,7 @@
 
 use super::asked::Question;
 use super::balance::Mover;
+use super::heir::Heir;
 use crate::net::listener;
 use crate::net::preface::HelloMemory;
 use crate::net::proxy_protocol::Trusted;
@@ -66,11 +67,11 @@ pub enum Command {
     Settle(Box<Mover>),
     /// Something that the admin door or the watchdog wants to know, or have done.
     Ask(Box<Question>),
+    /// The listeners are a successor's, too: what waits in their queues is left to it, and it has the
+    /// say about whom this process lets in yet.
+    Succeeded(Heir),
     /// Stop accepting, close what stands evenly over this time, then end.
     Drain(Duration),
-    /// The same for one whose listeners are a successor's, too: what waits in their queues is left
-    /// to it.
-    StepBack(Duration),
     /// End now.
     Kill,
 }

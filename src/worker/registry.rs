@@ -1,6 +1,6 @@
 //! The sessions of a worker, as it and its orders know them.
 
-use super::Worker;
+use super::{Standing as Described, Worker};
 use crate::net::Target;
 use crate::route::{Decision, Denied, Query, Route, RouteTable};
 use crate::telemetry::{Outcome, Record, SessionId};
@@ -147,6 +147,15 @@ impl Live {
     /// The record, to add to.
     pub fn record(&self) -> RefMut<'_, Record> {
         self.entry.record.borrow_mut()
+    }
+
+    /// Whether another process that is the hub by now would send this client to the same place.
+    pub async fn heir_agrees(&self, why: &Decided) -> bool {
+        let heir = self.worker.heir.borrow().clone();
+        match heir {
+            Some(heir) => heir.agrees(Described::of(self.id, why)).await,
+            None => true,
+        }
     }
 
     /// The tunnel stands.

@@ -1,13 +1,10 @@
 //! A count that was told is told by whoever comes after: no scrape sees it fall.
 
-use super::{ends, samples, socket, start, status, upgrade};
+use super::{Late, ends, samples, socket, start, upgrade};
 use crate::admin::http::{Answer, wait_for};
-use crate::support::hello::Hello;
-use crate::support::hub::{Hub, PATIENCE};
 use crate::support::party::{Link, Party};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 const NAME: &str = "a.example";
@@ -15,30 +12,6 @@ const OPENED: &str = "snihub_tunnels_opened_total";
 
 fn signal(pid: u64, signal: Signal) {
     kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
-}
-
-/// A client in the middle of its hello.
-struct Late(TcpStream, Vec<u8>);
-
-impl Late {
-    fn begin(hub: &Hub) -> Late {
-        let before = status(hub)["accepted"].as_u64().unwrap();
-        let hello = Hello::named(NAME).wire();
-        let mut stream = TcpStream::connect(hub.addr()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(&hello[..50]).unwrap();
-        wait_for("it is in", || match status(hub)["accepted"].as_u64() {
-            Some(now) if now > before => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
-        Late(stream, hello[50..].to_vec())
-    }
-
-    /// Comes back when its tunnel stands.
-    fn end(&mut self) {
-        self.0.write_all(&self.1).unwrap();
-        self.0.read_exact(&mut [0]).unwrap();
-    }
 }
 
 /// The old process answers a scrape that it has let in after it has handed over, and counts on; then
@@ -53,7 +26,7 @@ fn what_the_process_before_has_told_last_is_the_least_that_is_told() {
         .find_map(|_| {
             let old = super::pid(&hub);
             let standing = Link::open(hub.addr(), NAME, party).unwrap();
-            let mut late = Late::begin(&hub);
+            let mut late = Late::begin(&hub, NAME);
             let mut scrape = UnixStream::connect(socket(&hub)).unwrap();
             let head = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
             scrape.write_all(&head[..20]).unwrap();
@@ -61,7 +34,7 @@ fn what_the_process_before_has_told_last_is_the_least_that_is_told() {
             let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
             // Nobody asks the old process, while it counts one tunnel more.
             signal(new, Signal::STOP);
-            late.end();
+            assert_eq!(late.end(), b'a');
             let mut answer = String::new();
             // It may have been closed.
             let _ = scrape.write_all(&head[20..]);

@@ -8,10 +8,13 @@ mod orders;
 mod takeover;
 
 use crate::admin::http::{unix, wait_for};
-use crate::support::hub::{Hub, Options};
+use crate::support::hello::Hello;
+use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::Party;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -86,6 +89,44 @@ fn start(names: &[&str], party: Party, settings: &str) -> Hub {
     let settings = format!("upgrade_drain: 1d\n{settings}");
     let options = Options::routes(format!("sni:\n{entries}")).settings(settings);
     Hub::start(options.with_admin())
+}
+
+/// A client in the middle of its hello.
+struct Late {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl Late {
+    /// The hub has taken it in.
+    fn begin(hub: &Hub, name: &str) -> Late {
+        let before = status(hub)["accepted"].as_u64().unwrap();
+        let hello = Hello::named(name).wire();
+        let mut stream = TcpStream::connect(hub.addr()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&hello[..50]).unwrap();
+        wait_for("it is in", || match status(hub)["accepted"].as_u64() {
+            Some(now) if now > before => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        let rest = hello[50..].to_vec();
+        Late { stream, rest }
+    }
+
+    /// Sends the rest; what comes first: the party's mark, or that of an alert.
+    fn end(&mut self) -> u8 {
+        let mut first = [0];
+        self.stream.write_all(&self.rest).unwrap();
+        self.stream.read_exact(&mut first).unwrap();
+        first[0]
+    }
+
+    /// The same, and it is declined as one who asks for an unknown name.
+    fn end_declined(mut self) {
+        let mut all = vec![self.end()];
+        self.stream.read_to_end(&mut all).unwrap();
+        assert_eq!(all, [0x15, 3, 3, 0, 2, 2, 112]);
+    }
 }
 
 /// Whether the process runs: neither gone nor waiting to be looked at by its parent.

@@ -1,13 +1,10 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
-use super::{ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
+use super::{Late, ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
 use crate::admin::http::{unix, wait_for};
-use crate::support::hello::Hello;
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
 
@@ -94,42 +91,39 @@ fn a_route_that_is_removed_is_gone_in_every_process() {
     ended(&hub, "route_removed", 3);
 }
 
-/// The process before this one does not read the files again: what it lets in yet is ended.
+/// The processes before do not read the files again: they ask the one that does.
 #[test]
-fn who_was_in_the_middle_of_its_hello_is_not_let_in_by_a_removed_route() {
+fn who_was_in_the_middle_of_its_hello_is_let_in_by_the_routes_of_today() {
     for on_route_removed in ["close", "keep"] {
         middle_of_its_hello(on_route_removed);
     }
 }
 
 fn middle_of_its_hello(on_route_removed: &str) {
-    let party = Party::start(b'a');
+    let (party, elsewhere) = (Party::start(b'a'), Party::start(b'z'));
     let settings = format!("on_route_removed: {on_route_removed}\nhello_timeout: 60s");
     let hub = start(&NAMES, party, &settings);
     let mut before = Link::open(hub.addr(), "b.example", party).unwrap();
-    let hello = Hello::named("b.example").wire();
-    let mut late = TcpStream::connect(hub.addr()).unwrap();
-    late.set_read_timeout(Some(crate::support::hub::PATIENCE))
-        .unwrap();
-    late.write_all(&hello[..50]).unwrap();
-    wait_for("it is in", || match status(&hub)["accepted"].as_u64() {
-        Some(2) => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    let of_the_first = NAMES.map(|name| Late::begin(&hub, name));
     upgrade(&hub);
-    hub.edit_routes(&format!("sni:\n{}", party.entry("a.example")));
-    ask(&hub, &["reload", "--allow-shrink"]);
-    late.write_all(&hello[50..]).unwrap();
-    // The party's word and its echo, perhaps; and then the end.
-    let mut got = Vec::new();
-    let end = late.read_to_end(&mut got).unwrap_err();
-    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    let of_the_second = NAMES.map(|name| Late::begin(&hub, name));
+    upgrade(&hub);
+    let (stays, moves) = (party.entry("a.example"), elsewhere.entry("c.example"));
+    hub.edit_routes(&format!("sni:\n{stays}{moves}"));
+    ask(&hub, &["reload"]);
+    for [mut stays, removed, moved] in [of_the_first, of_the_second] {
+        removed.end_declined();
+        moved.end_declined();
+        assert_eq!(stays.end(), b'a');
+    }
+    ended(&hub, "unknown_server_name", 4);
+    // Nobody was let in to be cut a little later.
     if on_route_removed == "keep" {
         before.exchange(1000).unwrap();
-        ended(&hub, "route_removed", 1);
+        ended(&hub, "route_removed", 0);
     } else {
         before.was_reset();
-        ended(&hub, "route_removed", 2);
+        ended(&hub, "route_removed", 1);
     }
 }
 
