@@ -10,6 +10,7 @@ use crate::tunnel::Ended;
 use crate::worker::{Group, Question, Undecided};
 use std::collections::HashMap;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -17,6 +18,19 @@ use tracing::{info, warn};
 
 /// For the last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// Who has this process end before its tunnels are closed over `upgrade_drain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nobody.
+    Serving,
+    /// The successor, by an order.
+    Ordered,
+    /// Whoever sends signals.
+    Signalled,
+    /// Nobody can: the successor is gone, and who restarts the hub waits for this process.
+    Orphaned,
+}
 
 impl Successor {
     /// Obeys it until every tunnel of this process has ended, and tells it what was counted. `stop`:
@@ -42,36 +56,31 @@ impl Successor {
             noticing,
             mut undecided,
         } = self;
-        let mut questions = Questions::default();
         let control = hub.control();
+        let mut questions = Questions::default();
+        let mut stage = Stage::Serving;
         let (mut over, mut noticed) = (false, false);
-        let (mut ordered, mut signalled, mut orphaned) = (false, false, false);
         let (mut connected, mut gone) = (true, false);
-        let mut notice = pin!(ends_first(&process, noticing));
+        let process = Rc::new(process);
         // The process that is the hub: later one of the successor's own.
-        let mut heir = None;
-        while !over || !(noticed || ordered || signalled) {
+        let mut heir = Rc::clone(&process);
+        let mut notice = pin!(ends_first(&process, noticing));
+        while !over || !(noticed || stage != Stage::Serving) {
             tokio::select! {
                 () = hub.ended(), if !over => over = true,
                 unnoticed = &mut notice, if !noticed => {
                     noticed = true;
-                    if unnoticed && !ordered && !signalled {
-                        warn!(
-                            pid = process.pid, sessions = hub.sessions(),
-                            "the successor has ended before the service manager knew of it: ending at \
-                             once, so that another hub is started"
-                        );
-                        orphaned = true;
-                        hub.kill();
+                    if unnoticed && stage == Stage::Serving {
+                        stage = stage.bereaved(hub, Some("the service manager, which did not know of it,"));
                     }
                 }
                 heard = wire.hear(), if connected => match heard {
                     Ok(Some((Message::Order { id, order }, _))) => {
                         let pid = (id >> 32) as u32;
-                        if heir.as_ref().unwrap_or(&process).pid != pid {
-                            heir = Some(Process::find(pid).spared());
+                        if heir.pid != pid {
+                            heir = Rc::new(Process::find(pid).spared());
                         }
-                        ordered |= matches!(order, Order::Stop { .. } | Order::Kill);
+                        stage = stage.ordered(&order);
                         let reply = obey(order, hub, &control).await;
                         // Heard to be lost below.
                         drop(wire.say(&Message::Reply { id, reply }, &[]).await);
@@ -87,29 +96,15 @@ impl Successor {
                 Some(client) = undecided.recv() => if connected {
                     questions.ask(&wire, client).await;
                 },
-                () = heir.as_ref().unwrap_or(&process).ended(), if !connected && !gone => {
+                () = heir.ended(), if !connected && !gone => {
                     gone = true;
                     warn!(
-                        pid = heir.as_ref().unwrap_or(&process).pid,
+                        pid = heir.pid,
                         "the successor has ended: nobody accepts, unless another hub was started"
                     );
-                    if ordered || signalled {
-                        hub.kill();
-                    } else if launch::is_supervised() {
-                        warn!(sessions = hub.sessions(), "ending at once, so that the supervisor starts another hub");
-                        orphaned = true;
-                        hub.kill();
-                    }
+                    stage = stage.bereaved(hub, launch::is_supervised().then_some("the supervisor"));
                 }
-                Some(()) = stop.recv() => {
-                    if signalled || gone {
-                        info!(sessions = hub.sessions(), "ending at once");
-                        hub.kill();
-                    } else if !ordered {
-                        hub.drain(control.snapshot().settings.drain);
-                    }
-                    signalled = true;
-                }
+                Some(()) = stop.recv() => stage = stage.signalled(hub, gone),
             }
         }
         if connected {
@@ -118,10 +113,47 @@ impl Successor {
             drop(timeout(LAST_WORD, wire.say(&last, &[])).await);
         }
         shutdown::tell_totals(hub);
-        match orphaned && !signalled {
-            true => Err(StartError::Orphaned),
-            false => Ok(()),
+        match stage {
+            Stage::Orphaned => Err(StartError::Orphaned),
+            Stage::Serving | Stage::Ordered | Stage::Signalled => Ok(()),
         }
+    }
+}
+
+impl Stage {
+    fn ordered(self, order: &Order) -> Stage {
+        match (self, order) {
+            (Stage::Serving, Order::Stop { .. } | Order::Kill) => Stage::Ordered,
+            _ => self,
+        }
+    }
+
+    /// `alone`: no successor lives.
+    fn signalled(self, hub: &Hub, alone: bool) -> Stage {
+        if self == Stage::Signalled || alone {
+            info!(sessions = hub.sessions(), "ending at once");
+            hub.kill();
+        } else if self == Stage::Serving {
+            hub.drain(hub.control().snapshot().settings.drain);
+        }
+        Stage::Signalled
+    }
+
+    /// The successor has ended. `waiting`: who starts another hub when this process has ended, and not
+    /// before.
+    fn bereaved(self, hub: &Hub, waiting: Option<&str>) -> Stage {
+        let stage = match (self, waiting) {
+            // Its tunnels go on.
+            (Stage::Serving, None) => return self,
+            (Stage::Serving, Some(who)) => {
+                let sessions = hub.sessions();
+                warn!(sessions, "ending at once, so that {who} starts another hub");
+                Stage::Orphaned
+            }
+            (asked, _) => asked,
+        };
+        hub.kill();
+        stage
     }
 }
 
