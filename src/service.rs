@@ -147,8 +147,12 @@ impl Manager {
         let mut reloads = control.reloads().watch();
         let mut draining_since = None;
         loop {
+            // What the processes before this one drain is its end, too.
+            let all_ended = async {
+                tokio::join!(control.ended(), control.predecessors().all_gone());
+            };
             tokio::select! {
-                () = control.ended() => return,
+                () = all_ended => return,
                 _ = clock.tick() => {}
                 Ok(()) = reloads.changed() => {}
             }

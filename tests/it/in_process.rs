@@ -3,6 +3,7 @@
 
 use crate::support::hello::Hello;
 use crate::support::hub::{PATIENCE, new_folder};
+use crate::support::manager;
 use crate::support::wire::{Echo, End, Upstream, call, read_exactly, read_to_end};
 use snihub::config::{self, Sources};
 use snihub::net::NotifySocket;
@@ -14,8 +15,6 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -252,57 +251,25 @@ fn who_waits_in_the_queue_when_the_drain_begins_is_served() {
     assert_eq!(hub.trap.records().len(), WAITING + 1);
 }
 
-/// A service manager that is told, and what it has heard.
-struct Told {
-    socket: UnixDatagram,
-    folder: PathBuf,
-}
-
-impl Told {
-    fn new(watchdog: Option<Duration>) -> (Told, Arc<Manager>) {
-        let folder = new_folder("manager");
-        let path = folder.join("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
-        let manager = Manager::new(NotifySocket::at(path.as_os_str()).unwrap(), watchdog);
-        (Told { socket, folder }, manager)
-    }
-
-    /// Whether a message with this in it comes in that time.
-    fn hears(&self, part: &str, within: Duration) -> bool {
-        let until = Instant::now() + within;
-        let mut message = [0; 4096];
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            self.socket.set_read_timeout(Some(left)).unwrap();
-            let heard = self.socket.recv(&mut message).unwrap_or(0);
-            if String::from_utf8_lossy(&message[..heard]).contains(part) {
-                return true;
-            }
-        }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.folder));
-    }
+/// A service manager, and the way to tell it something.
+fn managed(watchdog: Option<Duration>) -> (manager::Manager, Arc<Manager>) {
+    let manager = manager::Manager::start();
+    let socket = NotifySocket::at(manager.address().as_ref()).unwrap();
+    (manager, Manager::new(socket, watchdog))
 }
 
 /// What the manager hears as a sign of life comes from the workers, not from the control thread.
 #[test]
 fn a_worker_that_hangs_lets_the_watchdog_bite() {
     const WATCHDOG: Duration = Duration::from_secs(2);
-    let (told, manager) = Told::new(Some(WATCHDOG));
+    let (its, manager) = managed(Some(WATCHDOG));
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
     let upstream = Echo::start();
     let hub = start_under(Some(manager), upstream.addr(), move || {
         released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     });
-    let alive = |within| told.hears("WATCHDOG=1\n", within);
+    let alive = |within| its.find("WATCHDOG=1\n", within).is_some();
     for _ in 0..3 {
         assert!(alive(PATIENCE));
     }
@@ -321,7 +288,7 @@ fn a_worker_that_hangs_lets_the_watchdog_bite() {
 /// More time is asked for a drain, not for a worker that never comes to its end.
 #[test]
 fn a_worker_that_hangs_does_not_put_off_the_end_for_ever() {
-    let (told, manager) = Told::new(None);
+    let (its, manager) = managed(None);
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
     let upstream = Echo::start();
@@ -332,7 +299,10 @@ fn a_worker_that_hangs_does_not_put_off_the_end_for_ever() {
     hub.trap.wait("opened");
     hub.asking.stop.blocking_send(()).unwrap();
     hub.trap.wait("draining");
-    let more = |seconds| told.hears("EXTEND_TIMEOUT_USEC=", Duration::from_secs(seconds));
+    let more = |seconds| {
+        let within = Duration::from_secs(seconds);
+        its.find("EXTEND_TIMEOUT_USEC=", within).is_some()
+    };
     assert!(more(20));
     // It drains for 4 s, and looks every 5 s.
     assert!(!more(11), "it asks for more although its drain is over");

@@ -2,81 +2,20 @@
 
 use crate::support::hello::Hello;
 use crate::support::hub::{Hub, Options, PATIENCE, activated, new_folder};
+use crate::support::manager::{Manager, STORED};
 use crate::support::wire::{Echo, call, read_exactly};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::fs;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const NAME: &str = "a.example.com";
-
-/// The manager's end of NOTIFY_SOCKET, in a folder of its own.
-struct Manager {
-    socket: UnixDatagram,
-    folder: PathBuf,
-}
-
-impl Manager {
-    fn start() -> Manager {
-        let folder = new_folder("manager");
-        let socket = UnixDatagram::bind(folder.join("notify")).unwrap();
-        Manager { socket, folder }
-    }
-
-    fn address(&self) -> String {
-        self.folder.join("notify").to_str().unwrap().to_owned()
-    }
-
-    /// The next message, and the descriptors that come with it.
-    fn next(&self) -> (String, Vec<OwnedFd>) {
-        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut text = [0; 4096];
-        let mut into = [IoSliceMut::new(&mut text)];
-        let got = recvmsg(
-            &self.socket,
-            &mut into,
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        );
-        let n = got.expect("a message in time").bytes;
-        let mut descriptors = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(some) = message {
-                descriptors.extend(some);
-            }
-        }
-        (String::from_utf8(text[..n].to_vec()).unwrap(), descriptors)
-    }
-
-    /// The first message to come that has this in it.
-    fn wait(&self, part: &str) -> (String, Vec<OwnedFd>) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (message, descriptors) = self.next();
-            if message.contains(part) {
-                return (message, descriptors);
-            }
-            assert!(Instant::now() < deadline, "no {part:?}; last {message:?}");
-        }
-    }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.folder));
-    }
-}
+const REMOVED: &str = "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n";
 
 fn routes(upstream: SocketAddr) -> String {
     format!("sni:\n- fqdn: {NAME}\n  tunnel_route: {upstream}\n")
@@ -94,22 +33,21 @@ fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
     let (echo, manager) = (Echo::start(), Manager::start());
     let options = Options::routes(routes(echo.addr())).settings("workers: 3\ndrain: 1h");
     let hub = Hub::start(options.notify(manager.address()));
-    let (first, _) = manager.next();
+    let first = manager.next().text;
     assert_eq!(first, "READY=1\nSTATUS=0 tunnels, 1 route, generation 1\n");
     // What it has opened itself is stored for the next one, once.
-    let (removed, _) = manager.next();
-    assert_eq!(removed, "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n");
-    let (stored, sockets) = manager.next();
-    assert_eq!(stored, "FDSTORE=1\nFDNAME=snihub-listener\n");
-    assert_eq!(sockets.len(), 3);
-    for socket in &sockets {
+    assert_eq!(manager.next().text, REMOVED);
+    let stored = manager.next();
+    assert_eq!(stored.text, STORED);
+    assert_eq!(stored.descriptors.len(), 3);
+    for socket in &stored.descriptors {
         let socket = TcpListener::from(socket.try_clone().unwrap());
         assert_eq!(socket.local_addr().unwrap(), hub.addr());
     }
     let one = served(hub.addr());
     manager.wait("STATUS=1 tunnel, 1 route, generation 1\n");
     hub.edit_routes("sni:\n- fqdn: b.example.com\n  tunnel_route: h:70000\n");
-    let (refused, _) = manager.wait("; last reload refused: ");
+    let refused = manager.wait("; last reload refused: ").text;
     assert!(
         refused.contains("sni.yaml:3:19: tunnel_route: "),
         "{refused}"
@@ -120,16 +58,18 @@ fn a_manager_hears_how_the_hub_does_from_ready_to_the_end() {
     // Either may by chance be closed at once.
     let other = served(hub.addr());
     hub.signal(Signal::TERM);
-    let (stopping, _) = manager.wait("STOPPING=1\n");
+    let stopping = manager.wait("STOPPING=1\n").text;
     let told = "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=20000000\n";
     assert_eq!(stopping, told);
-    let (removed, _) = manager.next();
-    assert_eq!(removed, "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n");
-    let (barrier, descriptors) = manager.next();
-    assert_eq!((barrier.as_str(), descriptors.len()), ("BARRIER=1", 1));
+    assert_eq!(manager.next().text, REMOVED);
+    let barrier = manager.next();
+    assert_eq!(
+        (barrier.text.as_str(), barrier.descriptors.len()),
+        ("BARRIER=1", 1)
+    );
     // Clients are still accepted: the manager has not answered yet.
-    drop(descriptors);
-    let (extended, _) = manager.wait("EXTEND_TIMEOUT_USEC=20000000\n");
+    drop(barrier);
+    let extended = manager.wait("EXTEND_TIMEOUT_USEC=20000000\n").text;
     assert!(
         extended.contains("STATUS=draining: ") && extended.contains(" tunnel"),
         "{extended}"

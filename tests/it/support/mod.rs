@@ -10,6 +10,7 @@ pub(crate) mod hub;
 pub(crate) mod imports;
 pub(crate) mod judge;
 pub(crate) mod log;
+pub(crate) mod manager;
 pub(crate) mod mutation;
 pub(crate) mod oracles;
 pub(crate) mod party;

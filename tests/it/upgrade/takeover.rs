@@ -3,14 +3,13 @@
 
 use super::{ask, ended, ends, pid, run, runs, start, status, upgrade};
 use crate::admin::http::{unix, wait_for};
-use crate::support::hub::{Hub, Options, new_folder};
+use crate::support::hub::{Hub, Options};
+use crate::support::manager::{Manager, STORED};
 use crate::support::party::{Link, Party};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 const NAME: &str = "a.example";
 /// What the old process says when another one is the hub.
@@ -134,49 +133,6 @@ fn where_no_hub_runs_it_starts_as_usual() {
     Link::open(hub.addr(), NAME, party).unwrap();
 }
 
-struct Manager {
-    socket: UnixDatagram,
-    folder: std::path::PathBuf,
-}
-
-impl Manager {
-    fn start() -> Manager {
-        let folder = new_folder("manager");
-        let socket = UnixDatagram::bind(folder.join("notify")).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        Manager { socket, folder }
-    }
-
-    fn address(&self) -> String {
-        self.folder.join("notify").to_str().unwrap().to_owned()
-    }
-
-    fn next(&self) -> String {
-        let mut message = [0; 4096];
-        let n = self.socket.recv(&mut message).unwrap();
-        String::from_utf8(message[..n].to_vec()).unwrap()
-    }
-
-    /// All that it has been told by now.
-    fn later(&self) -> String {
-        self.socket.set_nonblocking(true).unwrap();
-        let (mut all, mut message) = (String::new(), [0; 4096]);
-        while let Ok(n) = self.socket.recv(&mut message) {
-            all.push_str(std::str::from_utf8(&message[..n]).unwrap());
-        }
-        self.socket.set_nonblocking(false).unwrap();
-        all
-    }
-}
-
-impl Drop for Manager {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.folder));
-    }
-}
-
 /// A hub with one party, run by a service manager; `settings`: lines of hub.yaml.
 fn managed(settings: &str) -> (Party, Manager, Hub) {
     let (party, manager) = (Party::start(b'a'), Manager::start());
@@ -190,12 +146,11 @@ fn managed(settings: &str) -> (Party, Manager, Hub) {
 #[test]
 fn a_service_manager_hears_the_number_before_the_new_process() {
     let (_, manager, hub) = managed("");
-    let stored = "FDSTORE=1\nFDNAME=snihub-listener\n";
-    while manager.next() != stored {}
+    manager.wait(STORED);
     upgrade(&hub);
     let mainpid = format!("MAINPID={}\n", pid(&hub));
     loop {
-        let message = manager.next();
+        let message = manager.next().text;
         if message == mainpid {
             break;
         }
@@ -203,10 +158,10 @@ fn a_service_manager_hears_the_number_before_the_new_process() {
         assert!(message.starts_with("STATUS="), "{message}");
     }
     // So the old process knows that it was heard.
-    assert_eq!(manager.next(), "BARRIER=1");
-    assert!(manager.next().starts_with("READY=1\nSTATUS="));
-    assert_eq!(manager.next(), "FDSTOREREMOVE=1\nFDNAME=snihub-listener\n");
-    assert_eq!(manager.next(), stored);
+    assert_eq!(manager.next().text, "BARRIER=1");
+    assert!(manager.next().text.starts_with("READY=1\nSTATUS="));
+    assert!(manager.next().text.starts_with("FDSTOREREMOVE=1\n"));
+    assert_eq!(manager.next().text, STORED);
     let said = another(&hub, Some(&manager.address()))
         .wait_with_output()
         .unwrap();
@@ -220,11 +175,8 @@ fn a_service_manager_hears_the_number_before_the_new_process() {
 #[test]
 fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
     let (party, manager, hub) = managed("");
-    while manager.next() != "FDSTORE=1\nFDNAME=snihub-listener\n" {}
-    let other = UnixDatagram::unbound().unwrap();
-    other.connect(manager.folder.join("notify")).unwrap();
-    other.set_nonblocking(true).unwrap();
-    while other.send(b"STATUS=x\n").is_ok() {}
+    manager.wait(STORED);
+    manager.stand_still();
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let old = pid(&hub);
     upgrade(&hub);
@@ -237,12 +189,13 @@ fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
     drop(link);
     ended(&hub, "both_closed", 1);
     let mainpid = format!("MAINPID={}\n", pid(&hub));
-    while manager.next() != mainpid {
+    while manager.next().text != mainpid {
         assert!(runs(old));
     }
-    while manager.next() != "BARRIER=1" {}
+    manager.wait("BARRIER=1");
     ends(old);
-    assert!(!manager.later().contains("STOPPING"));
+    let later = manager.told_by_now();
+    assert!(later.iter().all(|told| !told.text.contains("STOPPING")));
 }
 
 /// What the old process would tell of itself, the manager would take for the service's.
@@ -251,7 +204,7 @@ fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
     let (party, manager, hub) = managed("drain: 1h\nupgrade_drain: 1d");
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     upgrade(&hub);
-    while manager.next() != "BARRIER=1" {}
+    manager.wait("BARRIER=1");
     hub.signal(Signal::TERM);
     hub.signal(Signal::TERM);
     wait_for("the end", || {
@@ -263,12 +216,33 @@ fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
         }
     });
     link.was_reset();
-    let later = manager.later();
-    assert!(
-        !later.contains("STOPPING") && !later.contains("EXTEND"),
-        "{later}"
-    );
+    for told in manager.told_by_now() {
+        let of_the_end = ["STOPPING", "EXTEND"].map(|word| told.text.contains(word));
+        assert_eq!(of_the_end, [false; 2], "{told:?}");
+    }
     assert_eq!(status(&hub)["ready"], true);
+}
+
+/// The one that is the main process has nothing to drain itself.
+#[test]
+fn more_time_is_asked_for_what_the_process_before_drains() {
+    let (party, manager, hub) = managed("drain: 12s\nupgrade_drain: 1d");
+    // The last of them is closed near the end of the 12 s.
+    let links: Vec<_> = (0..12)
+        .map(|_| Link::open(hub.addr(), NAME, party).unwrap())
+        .collect();
+    upgrade(&hub);
+    manager.wait(STORED);
+    manager.wait(STORED);
+    let new = pid(&hub);
+    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::TERM).unwrap();
+    for part in ["STOPPING=1\n", "STATUS=draining: "] {
+        let told = manager.wait(part);
+        assert_eq!(u64::from(told.by), new);
+        assert!(told.text.contains("EXTEND_TIMEOUT_USEC="), "{told:?}");
+    }
+    drop(links);
+    ends(new);
 }
 
 /// MAINPID of a process that has ended is not believed: the old one is the service's main process yet,
@@ -300,7 +274,7 @@ fn the_end_of_a_process_that_the_service_manager_knows_is_left_to_it() {
     let (party, manager, hub) = managed("upgrade_drain: 1d");
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
-    while manager.next() != "BARRIER=1" {}
+    manager.wait("BARRIER=1");
     kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
     hub.wait_line("it is alone", |line| {
         line["message"]
