@@ -5,8 +5,8 @@
 //! configuration serves until the new one is in force, and `ExecReload=snihub reload` has the
 //! verdict as its exit code, which neither a signal nor systemd's `notify-reload` can have.
 
-use crate::net::NotifySocket;
 use crate::net::sd_notify::{self, MAX_DESCRIPTORS};
+use crate::net::{Barrier, NotifySocket};
 use crate::server::{Control, STORED};
 use crate::telemetry::ReloadResult;
 use crate::terminal::tricks;
@@ -16,8 +16,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -47,6 +45,8 @@ pub struct Manager {
     watchdog: Option<Duration>,
     stored: AtomicBool,
     told_trouble: AtomicBool,
+    /// It has taken this process for the service's main one: what another one says it does not hear.
+    known: CancellationToken,
     /// Another process is the service's main one: it has the say.
     resigned: CancellationToken,
 }
@@ -70,24 +70,47 @@ impl Manager {
             watchdog,
             stored: AtomicBool::new(false),
             told_trouble: AtomicBool::new(false),
+            known: CancellationToken::new(),
             resigned: CancellationToken::new(),
         })
     }
 
     /// Tells it that the hub is ready, and how it does until it has ended; gives it `sockets` to
-    /// keep for the next process, should this one fail. To be called in the runtime of the control
-    /// thread, so that it is told nothing by a hub whose control thread hangs.
-    pub fn serve(self: &Arc<Self>, control: Control, sockets: Vec<OwnedFd>) -> JoinHandle<()> {
+    /// keep for the next process, should this one fail. `known`: passed when it knows this process, which
+    /// another one tells it; until then it is told of signs of life alone, which it may come to read after
+    /// that. To be called in the runtime of the control thread, so that it is told nothing by a hub whose
+    /// control thread hangs.
+    pub fn serve(
+        self: &Arc<Self>,
+        control: Control,
+        sockets: Vec<OwnedFd>,
+        known: Option<Barrier>,
+    ) -> JoinHandle<()> {
         let manager = Arc::clone(self);
         tokio::spawn(async move {
-            let status = status(&control);
-            manager.tell(&format!("READY=1\nSTATUS={status}\n")).await;
-            manager.store(sockets).await;
-            tokio::select! {
-                () = manager.resigned.cancelled() => {}
-                () = manager.keep_informed(&control, status) => {}
-                () = manager.keep_calm(&control) => {}
-            }
+            let coming_to_be_known = async {
+                if let Some(barrier) = known {
+                    barrier.passed().await;
+                }
+                manager.known.cancel();
+            };
+            let informing = async {
+                manager.known.cancelled().await;
+                let status = status(&control);
+                manager.tell(&format!("READY=1\nSTATUS={status}\n")).await;
+                manager.store(sockets).await;
+                manager.keep_informed(&control, status).await;
+            };
+            let telling = async {
+                tokio::select! {
+                    // It may be known after it has been the hub.
+                    biased;
+                    () = manager.resigned.cancelled() => {}
+                    () = informing => {}
+                    () = manager.keep_calm(&control) => {}
+                }
+            };
+            tokio::join!(coming_to_be_known, telling);
         })
     }
 
@@ -99,15 +122,23 @@ impl Manager {
     /// The service's main process is another one from now on; what that tells is heard after this.
     /// This one tells nothing else any more: it would not be heard (NotifyAccess=main). A manager that
     /// does not read is waited for a second, since the successor waits, too, and told all the same: what
-    /// comes back ends when it has acted on it.
-    pub async fn resign(self: Arc<Self>, successor: u32) -> JoinHandle<()> {
+    /// comes back ends when it has acted on it, and has passed `barrier`.
+    ///
+    /// A process that it does not know yet itself waits until it does: as long as that is not so, only
+    /// the one before can name another, and would name this one after its successor.
+    pub async fn resign(
+        self: Arc<Self>,
+        successor: u32,
+        barrier: (Barrier, OwnedFd),
+    ) -> JoinHandle<()> {
         self.resigned.cancel();
         let (told, hears) = oneshot::channel();
         let noticing = tokio::spawn(async move {
+            self.known.cancelled().await;
             self.tell(&format!("MAINPID={successor}\n")).await;
             // Nobody waits for it after the second.
             let _ = told.send(());
-            self.barrier().await;
+            self.wait_for_it(barrier).await;
         });
         if timeout(RESIGN_WITHIN, hears).await.is_err() {
             warn!(
@@ -211,20 +242,17 @@ impl Manager {
             return;
         }
         self.tell(&removal()).await;
-        // A manager that does not answer is not waited for.
-        drop(timeout(LET_GO_WITHIN, self.barrier()).await);
+        if let Ok(barrier) = Barrier::new() {
+            // A manager that does not answer is not waited for.
+            drop(timeout(LET_GO_WITHIN, self.wait_for_it(barrier)).await);
+        }
     }
 
-    /// Waits until the manager has done all that was said before: then it closes the other end
-    /// (sd_notify_barrier(3)). One that knows no barriers closes what it has not asked for.
-    async fn barrier(&self) {
-        let Ok((mut ours, theirs)) = UnixStream::pair() else {
-            return;
-        };
+    /// Waits until the manager has done all that was said before.
+    async fn wait_for_it(&self, (barrier, theirs): (Barrier, OwnedFd)) {
         self.send("BARRIER=1", &[theirs.as_fd()]).await;
         drop(theirs);
-        // The end is all that comes.
-        drop(ours.read_u8().await);
+        barrier.passed().await;
     }
 
     async fn tell(&self, state: &str) {

@@ -242,9 +242,13 @@ async fn open_house(
     manager: Option<Arc<Manager>>,
     serving: &OnceCell<Rc<Serving>>,
 ) -> Result<Household, StartError> {
-    let links = match predecessor {
-        Some(predecessor) => predecessor.settle(hub, doors.has_adopted_socket()).await?,
-        None => Links::default(),
+    let (links, known) = match predecessor {
+        Some(mut predecessor) => {
+            let known = predecessor.notice();
+            let settling = predecessor.settle(hub, doors.has_adopted_socket());
+            (settling.await?, known)
+        }
+        None => (Links::default(), None),
     };
     // Without them a successor opens its own.
     let copies = doors.copies().unwrap_or_default();
@@ -255,7 +259,7 @@ async fn open_house(
     }
     let serving = serving.get().cloned();
     if let Some(manager) = &manager {
-        manager.serve(hub.control(), hub.own_sockets());
+        manager.serve(hub.control(), hub.own_sockets(), known);
     }
     Ok(Household {
         doors: copies,
@@ -264,11 +268,11 @@ async fn open_house(
             .as_ref()
             .is_some_and(|manager| manager.wants_signs_of_life()),
         links,
-        step_down: Some(Box::new(move |successor, adopted| {
+        step_down: Some(Box::new(move |successor, adopted, notice| {
             if let Some(serving) = &serving {
                 serving.shut(adopted);
             }
-            Box::pin(async move { Some(manager?.resign(successor).await) })
+            Box::pin(async move { Some(manager?.resign(successor, notice?).await) })
         })),
     })
 }

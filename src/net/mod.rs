@@ -27,5 +27,5 @@ pub use passed::{Passed, PassedDoor, PassedError};
 pub use preface::{HelloMemory, MemoryPermit, Preface};
 pub use proxy_protocol::{ProxyHeader, Trusted};
 pub use resolve::{ResolveClient, ResolveError, Resolver, ResolverFiles};
-pub use sd_notify::NotifySocket;
+pub use sd_notify::{Barrier, NotifySocket};
 pub use sockopt::Keepalive;

@@ -10,9 +10,11 @@ use rustix::net::{
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
 
 /// Descriptors in one datagram; the kernel takes 253 (SCM_MAX_FD).
 pub const MAX_DESCRIPTORS: usize = 64;
@@ -82,6 +84,43 @@ impl NotifySocket {
     }
 }
 
+/// Tells when the manager has done all that it was told before `BARRIER=1`: it closes the end of a pipe
+/// that came with that (sd_notify_barrier(3)). One that knows no barriers closes what it has not asked
+/// for. Any process that has a copy can wait.
+#[derive(Debug)]
+pub struct Barrier(OwnedFd);
+
+impl Barrier {
+    /// It, and the end for the manager, of which no copy may be kept.
+    ///
+    /// # Errors
+    /// No descriptors.
+    pub fn new() -> io::Result<(Barrier, OwnedFd)> {
+        let (ours, theirs) = io::pipe()?;
+        Ok((Barrier(ours.into()), theirs.into()))
+    }
+
+    /// One that has come from another process.
+    pub fn from_fd(fd: OwnedFd) -> Barrier {
+        Barrier(fd)
+    }
+
+    /// Comes back when the manager has passed it, or has not heard of it and never will; at once, if it
+    /// cannot be waited for.
+    pub async fn passed(self) {
+        if let Ok(mut ours) = Receiver::from_owned_fd(self.0) {
+            // The end is all that comes.
+            drop(ours.read_u8().await);
+        }
+    }
+}
+
+impl AsFd for Barrier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// How often the manager wants to hear `WATCHDOG=1`, at least; sd_watchdog_enabled(3).
 pub fn watchdog() -> Option<Duration> {
     let variable = std::env::var_os;
@@ -105,7 +144,6 @@ mod tests {
     use super::*;
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     use std::io::{IoSliceMut, Read, Write};
-    use std::os::fd::AsFd;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
@@ -163,6 +201,19 @@ mod tests {
         drop(manager);
         let gone = told.send("WATCHDOG=1\n", &[]).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_barrier_is_passed_for_all_who_wait_when_the_manager_closes_its_end() {
+        let (barrier, theirs) = Barrier::new().unwrap();
+        let copy = Barrier::from_fd(barrier.as_fd().try_clone_to_owned().unwrap());
+        let mut passed = std::pin::pin!(async { tokio::join!(barrier.passed(), copy.passed()) });
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, &mut passed).await.is_err());
+        drop(theirs);
+        passed.await;
+        let null = std::fs::File::open("/dev/null").unwrap();
+        Barrier::from_fd(null.into()).passed().await;
     }
 
     #[test]

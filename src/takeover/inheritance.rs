@@ -4,7 +4,7 @@
 use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Reply, Wire};
 use super::{LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
-use crate::net::{PacketSocket, Passed, PassedDoor};
+use crate::net::{Barrier, PacketSocket, Passed, PassedDoor};
 use crate::server::{self, Control, Hub, Inherited, Predecessors};
 use crate::telemetry::{self, Image};
 use crate::tunnel::Ended;
@@ -61,6 +61,7 @@ pub struct Predecessor {
     farewell: Farewell,
     pid: u32,
     stderr: Option<OwnedFd>,
+    notice: Option<Barrier>,
 }
 
 /// For telling the running hub that this process will not come up; silent once it has.
@@ -123,6 +124,7 @@ impl Predecessor {
             farewell: Farewell(Arc::new(Mutex::new(Some(copy)))),
             pid: 0,
             stderr: None,
+            notice: None,
         })
     }
 
@@ -154,10 +156,17 @@ impl Predecessor {
         };
         let mut with = with.into_iter();
         let handed = handed(&estate, &mut with).ok_or(TakeoverError::Foreign)?;
-        self.stderr = with.next().filter(|_| estate.stderr);
+        self.stderr = estate.stderr.then(|| with.next()).flatten();
+        let notice = estate.notice.then(|| with.next()).flatten();
+        self.notice = notice.map(Barrier::from_fd);
         self.pid = estate.pid;
         info!(pid = estate.pid, "takes over from the hub that runs");
         Ok(handed)
+    }
+
+    /// What the service manager passes when it knows this process; once.
+    pub fn notice(&mut self) -> Option<Barrier> {
+        self.notice.take()
     }
 
     /// Says that this process accepts, and whether it goes on with the admin door's unix socket; comes

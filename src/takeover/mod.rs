@@ -34,7 +34,8 @@
 //! A connection that is lost, and a message that is not understood, are no end of a process: that is told
 //! by its pidfd alone. A service manager that does not read its queue is told of the new process for as
 //! long as the old one lives, and that does not end before the manager has answered: what it had not
-//! heard of it would take for the end of the service.
+//! heard of it would take for the end of the service. It hears its main process alone: the answer reaches
+//! the new one as well, which names no successor of its own, nor says anything else, before.
 //!
 //! A process may have several before it, each with a connection of its own to the one that is the hub:
 //! an upgrade hands those connections on.
@@ -49,8 +50,9 @@ pub use inheritance::{Farewell, Handed, Links, Predecessor, TakeoverError};
 pub use launch::{COMMAND, hear_requests, remember_binary, start_successor};
 pub(crate) use succession::candidate;
 
-use crate::net::PassedDoor;
+use crate::net::{Barrier, PassedDoor};
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
@@ -146,9 +148,13 @@ impl NotUpgraded {
 /// Ends when the service manager has heard which process is the hub, and has acted on it.
 pub type Noticing = JoinHandle<()>;
 
+/// How a service manager tells that it has noticed a process, and its end of that.
+pub type Notice = (Barrier, OwnedFd);
+
 /// What becomes of the rest of the process when a successor is the hub: called, nobody is let in any
 /// more; what comes back tells the service manager, and waits a little for it to read that.
-pub type StepDown = Box<dyn FnOnce(u32, bool) -> Pin<Box<dyn Future<Output = Option<Noticing>>>>>;
+pub type StepDown =
+    Box<dyn FnOnce(u32, bool, Option<Notice>) -> Pin<Box<dyn Future<Output = Option<Noticing>>>>>;
 
 /// What a hub has besides what its [`crate::server::Hub`] knows, and hands on, too.
 #[derive(Default)]
@@ -161,7 +167,8 @@ pub struct Household {
     pub watchdog: bool,
     /// The connections to the processes before this one.
     pub links: Links,
-    /// Told the number of the new process, and whether it goes on with the admin door's unix socket.
+    /// Told the number of the new process, whether it goes on with the admin door's unix socket, and, if
+    /// a service manager runs it, by what that is to tell both that it knows the new one.
     pub step_down: Option<StepDown>,
 }
 

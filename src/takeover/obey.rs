@@ -40,8 +40,9 @@ impl Successor {
     /// orders then, before our signal or after it, is no second asking.
     ///
     /// As long as the service manager has not taken the successor for the service's main process, this
-    /// one is: its end would be that of the service. So it waits for that; and if the successor is gone
-    /// before, nobody else starts another hub, and it ends with an error, at once.
+    /// one is: its end would be that of the service. So it waits for that, as long as there is a hub: if
+    /// the successor is gone before it has handed over itself, nobody else starts another one, and this
+    /// process ends with an error, at once.
     ///
     /// # Errors
     /// [`StartError::Orphaned`]: the successor is gone, and who restarts the hub waits for this process.
@@ -59,21 +60,17 @@ impl Successor {
         let control = hub.control();
         let mut questions = Questions::default();
         let mut stage = Stage::Serving;
-        let (mut over, mut noticed) = (false, false);
-        let (mut connected, mut gone) = (true, false);
+        let (mut over, mut connected, mut gone) = (false, true, false);
+        // Whether the service manager knows the successor; `None`: it has not answered yet.
+        let mut noticed = noticing.is_none().then_some(true);
         let process = Rc::new(process);
         // The process that is the hub: later one of the successor's own.
         let mut heir = Rc::clone(&process);
-        let mut notice = pin!(ends_first(&process, noticing));
-        while !over || !(noticed || stage != Stage::Serving) {
+        let mut notice = pin!(lives_to_be_noticed(&process, noticing));
+        while !over || (noticed != Some(true) && stage == Stage::Serving) {
             tokio::select! {
                 () = hub.ended(), if !over => over = true,
-                unnoticed = &mut notice, if !noticed => {
-                    noticed = true;
-                    if unnoticed && stage == Stage::Serving {
-                        stage = stage.bereaved(hub, Some("the service manager, which did not know of it,"));
-                    }
-                }
+                lived = &mut notice, if noticed.is_none() => noticed = Some(lived),
                 heard = wire.hear(), if connected => match heard {
                     Ok(Some((Message::Order { id, order }, _))) => {
                         let pid = (id >> 32) as u32;
@@ -102,7 +99,11 @@ impl Successor {
                         pid = heir.pid,
                         "the successor has ended: nobody accepts, unless another hub was started"
                     );
-                    stage = stage.bereaved(hub, launch::is_supervised().then_some("the supervisor"));
+                    let waiting = match noticed {
+                        Some(true) => launch::is_supervised().then_some("the supervisor"),
+                        _ => Some("the service manager, which did not know of it,"),
+                    };
+                    stage = stage.bereaved(hub, waiting);
                 }
                 Some(()) = stop.recv() => stage = stage.signalled(hub, gone),
             }
@@ -184,17 +185,17 @@ impl Questions {
     }
 }
 
-/// Waits until the service manager has noticed the process; whether that had ended before.
-async fn ends_first(process: &Process, noticing: Option<Noticing>) -> bool {
+/// Waits until the service manager has noticed the process, or that has ended; whether it lived.
+async fn lives_to_be_noticed(process: &Process, noticing: Option<Noticing>) -> bool {
     let Some(noticing) = noticing else {
-        return false;
+        return true;
     };
     tokio::select! {
         // What it has noticed too late it has not noticed.
         biased;
-        () = process.ended() => true,
+        () = process.ended() => false,
         // A panic there was told by its own hook.
-        _ = noticing => false,
+        _ = noticing => true,
     }
 }
 

@@ -3,10 +3,10 @@
 use super::launch::{self, Process, Words};
 use super::wire::{self, Door, Estate, Forefather, Legacy, Message, PROTOCOL, Wire};
 use super::{
-    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, Noticing, READY_WITHIN,
+    Asked, Household, LEGACY_WITHIN, NEEDS_RESTART, NotUpgraded, Notice, Noticing, READY_WITHIN,
     SAID_WITHIN, TAKEN_WITHIN, Upgraded,
 };
-use crate::net::{PacketListener, PacketSocket};
+use crate::net::{Barrier, PacketListener, PacketSocket};
 use crate::server::{Hub, Predecessor};
 use crate::telemetry::{self, Image, unix_ms};
 use crate::worker::Undecided;
@@ -266,6 +266,7 @@ pub(crate) struct Candidate {
     adopted: bool,
     exit: Option<u8>,
     allow_shrink: bool,
+    notice: Option<Notice>,
     verdict: Option<Verdict>,
 }
 
@@ -280,6 +281,7 @@ impl Candidate {
             adopted: false,
             exit: None,
             allow_shrink: false,
+            notice: None,
             verdict: None,
         }
     }
@@ -421,12 +423,15 @@ impl Candidate {
         }
     }
 
-    async fn hand_over(&self, hub: &Hub, household: &Household) -> io::Result<()> {
+    async fn hand_over(&mut self, hub: &Hub, household: &Household) -> io::Result<()> {
         let stderr = self.words.is_some().then(io::stderr);
+        self.notice = household.managed.then(Barrier::new).transpose()?;
+        let barrier = self.notice.as_ref().map(|(barrier, _)| barrier);
         let mut estate = Estate {
             pid: std::process::id(),
             first_session: hub.next_first_session(),
             stderr: stderr.is_some(),
+            notice: barrier.is_some(),
             routes: hub.control().snapshot().routes.ids().cloned().collect(),
             allow_shrink: self.allow_shrink,
             ..Estate::default()
@@ -449,6 +454,7 @@ impl Candidate {
             });
         }
         with.extend(stderr.as_ref().map(AsFd::as_fd));
+        with.extend(barrier.map(AsFd::as_fd));
         self.wire.say(&Message::Estate(estate), &with).await
     }
 
@@ -463,7 +469,7 @@ impl Candidate {
         // The doors first: who comes in by them is to find a hub.
         let stepping_down = household
             .step_down
-            .map(|step_down| step_down(new, self.adopted));
+            .map(|step_down| step_down(new, self.adopted, self.notice.take()));
         let undecided = hub.step_back(over);
         let links = household.links.release(hub.predecessors()).await;
         let noticing = match stepping_down {

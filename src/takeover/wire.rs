@@ -72,7 +72,7 @@ pub(super) enum Message {
 }
 
 /// What a successor is handed before it accepts. Descriptors come in this order: `sockets`, `doors`,
-/// stderr if `stderr`.
+/// stderr if `stderr`, a [`crate::net::Barrier`] if `notice`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Estate {
@@ -81,6 +81,8 @@ pub(super) struct Estate {
     pub(super) sockets: Vec<Socket>,
     pub(super) doors: Vec<Door>,
     pub(super) stderr: bool,
+    /// Passed when the service manager knows the successor.
+    pub(super) notice: bool,
     /// Ids of the routes in force.
     pub(super) routes: Vec<Arc<str>>,
     /// Whether most of them may be gone.

@@ -141,7 +141,7 @@ fn start_under(
         tracing::dispatcher::with_default(&dispatch, || {
             let ready = async |hub: &mut server::Hub| {
                 if let Some(manager) = manager {
-                    manager.serve(hub.control(), hub.own_sockets());
+                    manager.serve(hub.control(), hub.own_sockets(), None);
                 }
                 ready.send(hub.addresses()[0]).unwrap();
                 Ok(Household::default())

@@ -524,32 +524,51 @@ def systemd_stopped():
             time.sleep(0.02)
 
 
-def upgrade_unnoticed():
-    """upgrade while systemd reads nothing: it hears later which process is the hub, and nobody is cut"""
-    root("systemctl restart snihub.service")
-    standing, old = served(), pid()
-    with systemd_stopped():
-        fillers = []
+@contextlib.contextmanager
+def notify_queue_full():
+    """From now on systemd can be told nothing, until it reads."""
+    with contextlib.ExitStack() as fillers:
         for _ in range(20):
             # Each fills its own buffer, all of them the queue.
-            filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            filler = fillers.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             filler.connect("/run/systemd/notify")
             filler.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 while True:
                     filler.send(b"X=1")
-            fillers.append(filler)
-        said = root("snihub upgrade")
+        yield
+
+
+def upgrade_unnoticed():
+    """upgrade while systemd reads nothing: it hears later which process is the hub, and nobody is cut"""
+    unnoticed(1)
+
+
+def upgrades_unnoticed():
+    """the same with three upgrades: it is the last process that systemd knows in the end"""
+    unnoticed(3)
+
+
+def unnoticed(upgrades):
+    root("systemctl restart snihub.service")
+    standing, processes = served(), [pid()]
+    with systemd_stopped(), notify_queue_full():
+        for _ in range(upgrades):
+            said = root("snihub upgrade")
+            processes.append(int(re.search(r"process (\d+) ", said)[1]))
         later = served()
         standing.close()
         time.sleep(2)
-        check(Path(f"/proc/{old}").exists(), "the old process has ended, which systemd takes for the hub")
-    new = int(re.search(r"process (\d+) ", said)[1])
+        ended = [process for process in processes if not Path(f"/proc/{process}").exists()]
+        check(not ended, f"{ended} of {processes} have ended, which systemd takes for the hub")
+    *before, new = processes
     until("the new main process", lambda: pid() == new)
-    gone(old)
-    # Had it ended as the main process, systemd would end the others by now.
+    for process in before:
+        gone(process)
+    # Had one ended as the main process, systemd would end the others by now.
     root("systemctl status snihub.service")
     check((show("ActiveState"), show("NRestarts")) == ("active", "0"), journal("--lines=20"))
+    check(pid() == new, f"{pid()} of {processes}")
     still_there(later)
     served().close()
     later.close()
@@ -748,7 +767,7 @@ def listens():
 
 CASES = [
     install, verify, sandbox, socket_starts_it, ready, reload, killed, watchdog, stop, long_drain, mistakes,
-    upgrade, upgrade_in_vain, upgrade_unnoticed, crash_unnoticed, killed_after_upgrade, stop_after_upgrade, in_vain, another_port, alone,
+    upgrade, upgrade_in_vain, upgrade_unnoticed, upgrades_unnoticed, crash_unnoticed, killed_after_upgrade, stop_after_upgrade, in_vain, another_port, alone,
 ]  # fmt: skip
 # The last: it takes away what the others have installed.
 if (SOURCE / "snihub.deb").exists():

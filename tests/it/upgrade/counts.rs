@@ -1,18 +1,14 @@
 //! A count that was told is told by whoever comes after: no scrape sees it fall.
 
-use super::{Late, ends, samples, socket, start, upgrade};
+use super::{Late, ends, samples, signal, socket, start, upgrade};
 use crate::admin::http::{Answer, wait_for};
 use crate::support::party::{Link, Party};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 const NAME: &str = "a.example";
 const OPENED: &str = "snihub_tunnels_opened_total";
-
-fn signal(pid: u64, signal: Signal) {
-    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
-}
 
 /// The old process answers a scrape that it has let in after it has handed over, and counts on; then
 /// it cannot be asked.

@@ -11,6 +11,7 @@ use crate::admin::http::{unix, wait_for};
 use crate::support::hello::Hello;
 use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::Party;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -127,6 +128,10 @@ impl Late {
         self.stream.read_to_end(&mut all).unwrap();
         assert_eq!(all, [0x15, 3, 3, 0, 2, 2, 112]);
     }
+}
+
+fn signal(pid: u64, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
 
 /// Whether the process runs: neither gone nor waiting to be looked at by its parent.

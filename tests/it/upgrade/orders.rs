@@ -1,19 +1,15 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
-use super::{Late, ask, ended, ends, pid, run, samples, start, status, tunnels, upgrade};
+use super::{Late, ask, ended, ends, pid, run, samples, signal, start, status, tunnels, upgrade};
 use crate::admin::http::{unix, wait_for};
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
 
 fn links(hub: &Hub, party: Party) -> [Link; 3] {
     NAMES.map(|name| Link::open(hub.addr(), name, party).unwrap())
-}
-
-fn signal(pid: u64, signal: Signal) {
-    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
 }
 
 /// The tunnel's id.

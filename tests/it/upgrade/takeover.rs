@@ -1,15 +1,16 @@
 //! `snihub run --takeover`: a process that finds the running hub by itself; and what a service manager
 //! hears of an upgrade.
 
-use super::{ask, ended, ends, pid, run, runs, start, status, upgrade};
+use super::{ask, ended, ends, pid, run, runs, signal, start, status, upgrade};
 use crate::admin::http::{unix, wait_for};
 use crate::support::hub::{Hub, Options};
-use crate::support::manager::{Manager, STORED};
+use crate::support::manager::{Manager, STORED, Told};
 use crate::support::party::{Link, Party};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 const NAME: &str = "a.example";
 /// What the old process says when another one is the hub.
@@ -73,7 +74,7 @@ fn after_a_crash_another_hub_starts_beside_one_that_still_has_tunnels() {
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let old = pid(&hub);
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    signal(new, Signal::KILL);
     ends(new);
     let mut child = another(&hub, None);
     let third = u64::from(child.id());
@@ -198,6 +199,84 @@ fn a_service_manager_that_does_not_read_keeps_nobody_from_taking_over() {
     assert!(later.iter().all(|told| !told.text.contains("STOPPING")));
 }
 
+/// What a manager makes of what it hears: only its main process can name another one
+/// (NotifyAccess=main), and a barrier is passed whoever asks.
+struct Heard {
+    main: u64,
+    barriers: usize,
+}
+
+impl Heard {
+    fn hear(&mut self, told: Told) {
+        let named = told.text.strip_prefix("MAINPID=");
+        if let Some(pid) = named.filter(|_| u64::from(told.by) == self.main) {
+            self.main = pid.trim_end().parse().unwrap();
+        }
+        self.barriers += usize::from(told.text == "BARRIER=1");
+    }
+}
+
+/// Of another process than its main one systemd hears nothing: each may name the next one only when it
+/// is known itself.
+#[test]
+fn after_two_upgrades_a_service_manager_that_stood_still_knows_the_last_process() {
+    let (party, manager, hub) = managed("upgrade_drain: 1d");
+    manager.wait(STORED);
+    manager.stand_still();
+    let of_the_first = Link::open(hub.addr(), NAME, party).unwrap();
+    let first = pid(&hub);
+    upgrade(&hub);
+    let of_the_second = Link::open(hub.addr(), NAME, party).unwrap();
+    let second = pid(&hub);
+    upgrade(&hub);
+    let third = pid(&hub);
+    // The first one is the last to find room in the queue.
+    signal(first, Signal::STOP);
+    let mut heard = Heard {
+        main: first,
+        barriers: 0,
+    };
+    while let Some(told) = manager.hear(Duration::from_millis(500)) {
+        heard.hear(told);
+    }
+    assert!(runs(second));
+    signal(first, Signal::CONT);
+    while heard.barriers < 2 {
+        heard.hear(manager.next());
+    }
+    assert_eq!(heard.main, third, "of {first}, {second}, {third}");
+    // What the last one has to say comes after that, and is heard.
+    let ready = manager.wait("READY=1\n");
+    assert_eq!(u64::from(ready.by), third);
+    drop(of_the_first);
+    ends(first);
+    assert!(runs(second));
+    drop(of_the_second);
+    ends(second);
+}
+
+/// It is the main process yet, and the last one is the hub: its end would be that of both.
+#[test]
+fn one_that_a_service_manager_does_not_give_up_stays_as_long_as_there_is_a_hub() {
+    let (party, _manager, hub) = managed("upgrade_drain: 1d");
+    let first = pid(&hub);
+    let mut link = Link::open(hub.addr(), NAME, party).unwrap();
+    upgrade(&hub);
+    let second = pid(&hub);
+    upgrade(&hub);
+    signal(second, Signal::KILL);
+    wait_for("it is missed", || match &status(&hub)["predecessors"] {
+        Value::Array(all) if all.len() == 1 && all[0]["pid"] == first => Ok(()),
+        other => Err(other.to_string()),
+    });
+    link.exchange(1000).unwrap();
+    drop(link);
+    ended(&hub, "both_closed", 1);
+    assert!(runs(first));
+    signal(pid(&hub), Signal::KILL);
+    assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
 /// What the old process would tell of itself, the manager would take for the service's.
 #[test]
 fn who_is_succeeded_tells_the_service_manager_nothing_of_its_own_end() {
@@ -235,7 +314,7 @@ fn more_time_is_asked_for_what_the_process_before_drains() {
     manager.wait(STORED);
     manager.wait(STORED);
     let new = pid(&hub);
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::TERM).unwrap();
+    signal(new, Signal::TERM);
     for part in ["STOPPING=1\n", "STATUS=draining: "] {
         let told = manager.wait(part);
         assert_eq!(u64::from(told.by), new);
@@ -253,7 +332,7 @@ fn what_a_service_manager_does_not_notice_is_told_by_a_failure() {
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     link.exchange(1000).unwrap();
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    signal(new, Signal::KILL);
     link.was_reset();
     assert_eq!(hub.wait_exit().code(), Some(71));
 }
@@ -264,7 +343,7 @@ fn the_last_tunnel_is_not_the_end_before_the_service_manager_knows_the_new_proce
     let (_, _manager, hub) = managed("");
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     hub.wait_line("it accepts no more", |line| line["message"] == SUCCEEDED);
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    signal(new, Signal::KILL);
     assert_eq!(hub.wait_exit().code(), Some(71));
 }
 
@@ -275,7 +354,7 @@ fn the_end_of_a_process_that_the_service_manager_knows_is_left_to_it() {
     let mut link = Link::open(hub.addr(), NAME, party).unwrap();
     let new = upgrade(&hub)["new_pid"].as_u64().unwrap();
     manager.wait("BARRIER=1");
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    signal(new, Signal::KILL);
     hub.wait_line("it is alone", |line| {
         line["message"]
             .as_str()
@@ -310,7 +389,7 @@ fn a_supervisor_does_not_wait_for_the_tunnels_of_a_hub_that_is_gone() {
             other => Err(other.to_string()),
         },
     );
-    kill_process(Pid::from_raw(new as i32).unwrap(), Signal::KILL).unwrap();
+    signal(new, Signal::KILL);
     link.was_reset();
     assert_eq!(hub.wait_exit().code(), Some(71));
 }
