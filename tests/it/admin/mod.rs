@@ -11,6 +11,7 @@ mod strangers;
 
 use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::Party;
+use crate::support::program;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -94,7 +95,7 @@ impl OpenFolder {
         drop(fs::remove_dir_all(&folder));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_snihub"), folder.join("snihub")).unwrap();
+        program::copy(env!("CARGO_BIN_EXE_snihub"), &folder.join("snihub"));
         OpenFolder(folder)
     }
 

@@ -4,6 +4,7 @@
 use super::rig::{ConfigMap, Running, at, free_port, lay, records, servername};
 use crate::support::dir::TempDir;
 use crate::support::party::{Link, Party};
+use crate::support::program;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ impl Pod {
         fs::create_dir_all(&bin).unwrap();
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/kubefate");
         for name in ["traffic_manager", "traffic_ctl"] {
-            fs::copy(ours.join(name), bin.join(name)).unwrap();
+            program::copy(ours.join(name), &bin.join(name));
             fs::set_permissions(bin.join(name), Permissions::from_mode(0o755)).unwrap();
         }
         // subPath: plain files, never refreshed.

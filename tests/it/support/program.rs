@@ -2,7 +2,7 @@
 
 use super::hub::PATIENCE;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +13,13 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+}
+
+/// A copy of a program. By `cp`: what this process writes itself a child that another test starts
+/// meanwhile holds open for a moment, and it could not be executed (ETXTBSY).
+pub(crate) fn copy(from: impl AsRef<Path>, to: &Path) {
+    let copied = Command::new("cp").arg(from.as_ref()).arg(to).status();
+    assert!(copied.unwrap().success(), "{}", to.display());
 }
 
 /// The Python that `.ci/run` gave grpcio to, else the system's.

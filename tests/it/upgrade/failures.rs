@@ -4,6 +4,7 @@ use super::{Said, ask, json, pid, run, runs, samples, start, status, tunnels, up
 use crate::admin::http::{tcp, wait_for};
 use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::{Link, Party};
+use crate::support::program;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -218,7 +219,7 @@ fn what_is_started_is_what_stands_where_this_one_was_started_from() {
     let party = Party::start(b'a');
     let folder = crate::support::hub::new_folder("path");
     let (program, admin) = (folder.join("snihub"), folder.join("admin.sock"));
-    fs::copy(env!("CARGO_BIN_EXE_snihub"), &program).unwrap();
+    program::copy(env!("CARGO_BIN_EXE_snihub"), &program);
     let routes = format!("sni:\n{}", party.entry(NAME));
     fs::write(folder.join("sni.yaml"), routes).unwrap();
     fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
