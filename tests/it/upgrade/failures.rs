@@ -416,7 +416,7 @@ fn what_reload_refuses_is_not_upgraded_to() {
         "nothing has changed",
         "sni.yaml: ",
         "would be gone",
-        "`snihub upgrade --allow-shrink`",
+        "`snihub upgrade --allow-shrink",
     ] {
         assert!(said.out.contains(words), "{words:?} in {}", said.out);
     }
