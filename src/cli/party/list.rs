@@ -1,6 +1,6 @@
 //! `snihub party list`.
 
-use super::{Star, Stop};
+use super::{Star, Stop, not_there};
 use crate::admin::client::ClientError;
 use crate::cli::Format;
 use crate::cli::columns::{Columns, bytes};
@@ -103,6 +103,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Stop> {
         columns.row(cells);
     }
     let mut text = columns.print();
+    if !routes.is_there() {
+        text += &format!("{}\n", printable(&not_there(&routes)));
+    }
     text += &match why {
         Some(why) => format!("no counts: {}\n", printable(&why)),
         None => "bytes: since the hub's start, upgrades included\n".to_owned(),

@@ -250,8 +250,13 @@ fn no_entry(text: &str, routes: &Routes) -> PartyError {
     let file = routes.path.display();
     PartyError::Refused(match routes.is_there() {
         true => format!("{file}: no entry for {text}; `snihub party list` shows them"),
-        false => format!("{file} is not there: --routes says where it is"),
+        false => not_there(routes),
     })
+}
+
+fn not_there(routes: &Routes) -> String {
+    let file = routes.path.display();
+    format!("{file} is not there: --routes says where it is")
 }
 
 /// What is said of the hub.

@@ -7,9 +7,9 @@ use super::super::output::{self, Form, Rendered};
 use super::super::{KeyKind, Moment, Name, PkiError, pem, request};
 use super::index::{Event, Issue, Outcome, To};
 use super::manifest::{self, Manifest};
-use super::{Folder, Locked, absolute, place};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use super::{Folder, Locked, absolute, place, read};
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// How and where to write.
@@ -281,16 +281,10 @@ fn before(path: &Path, issue: &Issue) -> PathBuf {
 /// Whether the bundle is where it was to go.
 fn is_there(issue: &Issue, path: &PathBuf) -> bool {
     let certificate = &issue.certificates[0].pem;
-    let read = |path: &PathBuf| -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        // No bundle is longer; what is cannot be ours.
-        File::open(path)?
-            .take(pem::MOST_BYTES as u64)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
     let holds = |path: &PathBuf| {
-        read(path).is_ok_and(|bytes| output::holds(&issue.form, issue.layout, &bytes, certificate))
+        // No bundle is longer; what is cannot be ours.
+        let bytes = read(path, pem::MOST_BYTES as u64).ok().flatten();
+        bytes.is_some_and(|bytes| output::holds(&issue.form, issue.layout, &bytes, certificate))
     };
     match issue.form {
         Form::Files => {

@@ -2,6 +2,7 @@
 
 use super::rig::{ADD, Star, TABLE};
 use crate::admin::{OpenFolder, unprivileged};
+use crate::pki::rig::does;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Stdio;
@@ -256,6 +257,33 @@ fn a_removal_says_what_there_is_and_a_dry_run_what_there_would_be() {
         words.contains("--route h:2 --routes sni.yaml --admin admin.sock`"),
         "{said}"
     );
+}
+
+#[test]
+fn a_list_of_no_file_says_so() {
+    let star = Star::new();
+    let said = star.ok(&["list"]);
+    assert!(said.contains("sni.yaml is not there: --routes"), "{said}");
+    star.write("sni: []\n");
+    let said = star.ok(&["list"]);
+    assert!(!said.contains("not there"), "{said}");
+}
+
+/// Whoever writes to the folder may put one there.
+#[test]
+fn a_fifo_in_a_bundle_is_not_waited_for() {
+    let star = Star::new();
+    star.ok(&ADD);
+    for file in ["README.md", "secret.yaml", "certs/broker.cert.pem"] {
+        let path = star.ca.path(&format!("parties/9998/{file}"));
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        does("mkfifo", &[&path]);
+        star.run(&ADD).failed(&ADD, 1, &["is a FIFO"]);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, whole).unwrap();
+    }
+    star.ok(&ADD);
 }
 
 #[test]
