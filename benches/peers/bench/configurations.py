@@ -37,6 +37,8 @@ stream {{
     preread_timeout 10s;
     proxy_connect_timeout 5s;
     proxy_timeout 1h;
+    # FIN as FIN: else a client's FIN ends both directions, and what is still to come is lost.
+    proxy_half_close on;
 {size}    proxy_pass $party;
   }}
 }}

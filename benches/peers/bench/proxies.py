@@ -52,6 +52,11 @@ def everyone():
     own = "`workers: 2`, `admin: off` and, where its default would be less, `limits.tunnels`; the rest by default"
     hub = f"{own}; `--log-level warn`: no line per tunnel, as everyone else"
     logging = f"{own}, so two lines per tunnel, to a file in memory"
+    nginx = "errors only; `proxy_half_close on`: FIN as FIN"
+    lonely = (
+        "errors only; two processes on one port, it has one thread; a FIN ends both directions, and what the other end "
+        "would still have sent is lost"
+    )
     user, user_splicing = "the same under a user id of its own", {"unprivileged": True, "splices": True}
     found = [
         proxy("hub", "snihub", "hub", ALL, hub_as(None), hub, splices=True),
@@ -72,13 +77,13 @@ def everyone():
         launch = sid_haproxy(mode, number)
         found.append(proxy(f"haproxy-sid-{name}-user", title, "peer", {"bulk"}, launch, user, **user_splicing))
     return found + [
-        proxy("nginx-stable", "nginx stable", "peer", small, stable_nginx, "errors only"),
-        proxy("nginx-sid", "nginx sid", "peer", ALL, sid_nginx, "errors only"),
+        proxy("nginx-stable", "nginx stable", "peer", small, stable_nginx, nginx),
+        proxy("nginx-sid", "nginx sid", "peer", ALL, sid_nginx, nginx),
         proxy(
             "nginx-sid-64k", "nginx sid, 64 KiB buffers", "peer", {"bulk"}, sid_nginx_64k,
-            "errors only; `proxy_buffer_size 64k` instead of 16k",
+            f"{nginx}, `proxy_buffer_size 64k` instead of 16k",
         ),  # fmt: skip
-        proxy("sniproxy", "sniproxy", "peer", small, sniproxy, "errors only; two processes on one port, it has one thread"),
+        proxy("sniproxy", "sniproxy", "peer", small, sniproxy, lonely),
         proxy("ats", "Traffic Server", "peer", ALL, traffic_server, "errors only"),
         proxy("direct", "no proxy", "floor", {"bulk", "open", "pingpong", "mixed"}, None, "client and origin alone"),
         proxy("floor-splice", "bare loop, splice", "floor", small, floor("splice"), "no routes, no limits, no log", splices=True),
