@@ -5,9 +5,9 @@ use super::health;
 use super::page;
 use super::query::Query;
 use super::reports;
-use super::respond::{Answer, json, problem, text};
+use super::respond::{Answer, json, not_now, problem, text};
 use super::upgrade;
-use crate::server::{Control, NoVerdict};
+use crate::server::{Control, NoVerdict, Succeeded};
 use crate::telemetry::{self, Tunnel};
 use crate::worker::Group;
 use hyper::body::{Body, Incoming};
@@ -232,7 +232,9 @@ async fn tunnels(mut query: Query, control: &Control) -> Result<Answer, String> 
     let party = query.take("party");
     let limit = query.number("limit")?.unwrap_or(usize::MAX);
     query.end()?;
-    let mut tunnels = control.tunnels().await;
+    let Ok(mut tunnels) = control.tunnels().await else {
+        return Ok(succeeded());
+    };
     tunnels.retain(|tunnel| {
         let of_route = |id: &String| tunnel.route.as_deref() == Some(id);
         let of_party = |id: &String| tunnel.party.as_deref() == Some(id) || of_route(id);
@@ -254,14 +256,14 @@ struct Listing {
 async fn end(id: &str, control: &Control) -> Result<Answer, String> {
     let session = telemetry::session_id(id)
         .ok_or("this is no id of a tunnel: /api/tunnels and the log print them")?;
-    if !control.end(session).await {
-        return Ok(problem(
-            StatusCode::NOT_FOUND,
-            "no tunnel has this id (any more)",
-        ));
-    }
-    info!(session = id, "ended by an operator");
-    Ok(json(StatusCode::OK, &json!({ "ended": id })))
+    Ok(match control.end(session).await {
+        Ok(true) => {
+            info!(session = id, "ended by an operator");
+            json(StatusCode::OK, &json!({ "ended": id }))
+        }
+        Ok(false) => problem(StatusCode::NOT_FOUND, "no tunnel has this id (any more)"),
+        Err(Succeeded) => succeeded(),
+    })
 }
 
 async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
@@ -279,7 +281,9 @@ async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
         (None, Some(id)) => ("party", id.clone(), Group::Party(id.into())),
         _ => return Err("give either route or party, by its id of /api/routes".into()),
     };
-    let tunnels = control.drain(&group, over).await;
+    let Ok(tunnels) = control.drain(&group, over).await else {
+        return Ok(succeeded());
+    };
     let known = control
         .snapshot()
         .routes
@@ -308,23 +312,24 @@ async fn reload(mut query: Query, control: &Control) -> Result<Answer, String> {
             };
             json(status, &reports::reload(&told))
         }
-        Err(why) => {
-            let (error, again) = match why {
-                NoVerdict::Ending => (
-                    "this process reloads no more: it is about to end, or a successor is the hub, \
-                     which watches the files: ask again",
-                    true,
-                ),
-                NoVerdict::Unsettled => (
-                    "no verdict yet: a file is still being written, the log says which; it is read \
-                     again when its writer is done",
-                    false,
-                ),
-            };
-            let body = json!({ "error": error, "again": again });
-            json(StatusCode::SERVICE_UNAVAILABLE, &body)
-        }
+        Err(NoVerdict::Ending) => not_now(
+            "this process reloads no more: it is about to end, or a successor is the hub, which \
+             watches the files: ask again",
+            true,
+        ),
+        Err(NoVerdict::Unsettled) => not_now(
+            "no verdict yet: a file is still being written, the log says which; it is read again when \
+             its writer is done",
+            false,
+        ),
     })
+}
+
+fn succeeded() -> Answer {
+    not_now(
+        "a successor is the hub, and reaches the tunnels of all processes: ask again",
+        true,
+    )
 }
 
 fn log_level() -> Answer {

@@ -55,3 +55,10 @@ pub(super) fn problem(status: StatusCode, what: &str) -> Answer {
     let body = serde_json::json!({ "error": what }).to_string();
     text(status, "application/json", body)
 }
+
+/// It cannot be done at this moment. `again`: another process may be the hub by now, which is reached
+/// in the same way, and `snihub` asks it by itself.
+pub(super) fn not_now(why: &str, again: bool) -> Answer {
+    let body = serde_json::json!({ "error": why, "again": again });
+    json(StatusCode::SERVICE_UNAVAILABLE, &body)
+}

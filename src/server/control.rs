@@ -37,6 +37,10 @@ pub enum NoVerdict {
     Unsettled,
 }
 
+/// Another process is the hub, and is to be asked: this one does not reach those before it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Succeeded;
+
 /// A handle on a running hub, for any thread. It does not keep the hub running.
 #[derive(Debug, Clone)]
 pub struct Control {
@@ -147,22 +151,49 @@ impl Control {
 
     /// All tunnels that stand, in no order, those of the processes before this one among them. One list
     /// at a time: each costs the workers two system calls a tunnel, however many ask.
-    pub async fn tunnels(&self) -> Vec<Tunnel> {
+    ///
+    /// # Errors
+    /// [`Succeeded`].
+    pub async fn tunnels(&self) -> Result<Vec<Tunnel>, Succeeded> {
         let _alone = self.listing.lock().await;
+        self.unless_succeeded()?;
         let answers = self.ask_all(Question::Tunnels).await;
-        answers.into_iter().flatten().collect()
+        self.unless_succeeded()?;
+        Ok(answers.into_iter().flatten().collect())
     }
 
     /// Ends a session; whether there was one.
-    pub async fn end(&self, id: SessionId) -> bool {
+    ///
+    /// # Errors
+    /// [`Succeeded`]: there was none here.
+    pub async fn end(&self, id: SessionId) -> Result<bool, Succeeded> {
         let answers = self.ask_all(|reply| Question::End(id, reply)).await;
-        answers.contains(&true)
+        if answers.contains(&true) {
+            return Ok(true);
+        }
+        self.unless_succeeded()?;
+        Ok(false)
     }
 
     /// Ends tunnels evenly over a time; how many there were. New ones come as the routes say.
-    pub async fn drain(&self, group: &Group, over: Duration) -> usize {
+    ///
+    /// # Errors
+    /// [`Succeeded`]: perhaps some are being ended, and who asks again has them counted with the others.
+    pub async fn drain(&self, group: &Group, over: Duration) -> Result<usize, Succeeded> {
+        self.unless_succeeded()?;
         let drain = |reply| Question::Drain(group.clone(), over, Ended::Drained, reply);
-        self.ask_all(drain).await.into_iter().sum()
+        let answers = self.ask_all(drain).await;
+        self.unless_succeeded()?;
+        Ok(answers.into_iter().sum())
+    }
+
+    /// To be looked at after the answers have come: orders that were under way when the successor came
+    /// are dropped.
+    fn unless_succeeded(&self) -> Result<(), Succeeded> {
+        match self.is_succeeded() {
+            true => Err(Succeeded),
+            false => Ok(()),
+        }
     }
 
     /// Ends, over some seconds, the tunnels of the processes before this one that the generation in

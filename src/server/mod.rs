@@ -8,7 +8,7 @@ mod counted;
 mod listeners;
 mod predecessors;
 
-pub use control::{Control, NoVerdict, VERDICT_WITHIN};
+pub use control::{Control, NoVerdict, Succeeded, VERDICT_WITHIN};
 pub use listeners::{ActivationError, STORED};
 pub use predecessors::{Family, Predecessor, Predecessors};
 

@@ -67,6 +67,27 @@ pub(super) fn unix_with(socket: &Path, method: &str, path: &str, headers: &str) 
     exchange(stream, method, path, headers)
 }
 
+/// A request by the unix socket that is not whole yet.
+pub(crate) struct Half(UnixStream);
+
+impl Half {
+    /// Sends its first line.
+    pub(crate) fn begin(socket: &Path, line: &str) -> Half {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "{line} HTTP/1.1\r\n").unwrap();
+        Half(stream)
+    }
+
+    /// Sends the rest.
+    pub(crate) fn end(mut self) -> Answer {
+        self.0.write_all(b"Host: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        self.0.read_to_string(&mut answer).unwrap();
+        Answer::of(&answer)
+    }
+}
+
 /// By TCP, with these header lines.
 pub(crate) fn tcp(addr: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let stream = TcpStream::connect(addr).unwrap();

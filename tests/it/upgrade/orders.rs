@@ -1,7 +1,7 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
 use super::{Late, ask, ended, ends, pid, run, samples, signal, start, status, tunnels, upgrade};
-use crate::admin::http::{unix, wait_for};
+use crate::admin::http::{Half, unix, wait_for};
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
@@ -65,6 +65,53 @@ fn kill_and_drain_reach_what_the_processes_before_hold() {
         let answer = unix(&super::socket(&hub), "POST", &path);
         assert_eq!(answer.status, 400, "{none}: {answer:?}");
     }
+}
+
+/// Who is inside its door yet is not told by the old process what it knows no more: how many tunnels
+/// there are, and that there is none of this id.
+#[test]
+fn who_asks_a_process_that_is_the_hub_no_more_is_sent_to_its_successor() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let mut first = links(&hub, party);
+    let unlucky = id(&hub, "a.example");
+    upgrade(&hub);
+    let mut second = Link::open(hub.addr(), "b.example", party).unwrap();
+    let asked = [
+        "GET /api/tunnels".to_owned(),
+        "POST /api/drain?party=b.example&over_ms=0".to_owned(),
+        format!("POST /api/tunnels/{unlucky}/end"),
+    ]
+    .map(|line| Half::begin(&super::socket(&hub), &line));
+    upgrade(&hub);
+    for half in asked {
+        let answer = half.end();
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.json()["again"], true, "{answer:?}");
+    }
+    for link in first.iter_mut().chain([&mut second]) {
+        link.exchange(10).unwrap();
+    }
+}
+
+/// An order that was under way to a process before when the successor came is given again.
+#[test]
+fn a_drain_in_the_middle_of_an_upgrade_counts_what_every_process_has() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let old = pid(&hub);
+    let _links = links(&hub, party);
+    upgrade(&hub);
+    signal(old, Signal::STOP);
+    let line = "POST /api/drain?party=b.example&over_ms=3600000";
+    let half = Half::begin(&super::socket(&hub), line);
+    let asked = std::thread::spawn(move || half.end());
+    upgrade(&hub);
+    signal(old, Signal::CONT);
+    let answer = asked.join().unwrap();
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let said = ask(&hub, &["drain", "--party", "b.example"]);
+    assert!(said.ends_with(": 1 tunnel\n"), "{said}");
 }
 
 #[test]
