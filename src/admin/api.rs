@@ -7,7 +7,7 @@ use super::query::Query;
 use super::reports;
 use super::respond::{Answer, json, not_now, problem, text};
 use super::upgrade;
-use crate::server::{Control, NoVerdict, Succeeded};
+use crate::server::{Control, Heard, NoVerdict, Silent, Succeeded};
 use crate::telemetry::{self, Tunnel};
 use crate::worker::Group;
 use hyper::body::{Body, Incoming};
@@ -232,9 +232,10 @@ async fn tunnels(mut query: Query, control: &Control) -> Result<Answer, String> 
     let party = query.take("party");
     let limit = query.number("limit")?.unwrap_or(usize::MAX);
     query.end()?;
-    let Ok(mut tunnels) = control.tunnels().await else {
+    let Ok(heard) = control.tunnels().await else {
         return Ok(succeeded());
     };
+    let (mut tunnels, silent) = (heard.what, heard.silent);
     tunnels.retain(|tunnel| {
         let of_route = |id: &String| tunnel.route.as_deref() == Some(id);
         let of_party = |id: &String| tunnel.party.as_deref() == Some(id) || of_route(id);
@@ -243,7 +244,12 @@ async fn tunnels(mut query: Query, control: &Control) -> Result<Answer, String> 
     let all = tunnels.len();
     tunnels.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
     tunnels.truncate(limit);
-    Ok(json(StatusCode::OK, &Listing { all, tunnels }))
+    let listing = Listing {
+        all,
+        tunnels,
+        silent,
+    };
+    Ok(json(StatusCode::OK, &listing))
 }
 
 /// Not a [`Value`], which takes some ten times the memory.
@@ -251,19 +257,32 @@ async fn tunnels(mut query: Query, control: &Control) -> Result<Answer, String> 
 struct Listing {
     all: usize,
     tunnels: Vec<Tunnel>,
+    silent: Vec<Silent>,
 }
 
 async fn end(id: &str, control: &Control) -> Result<Answer, String> {
     let session = telemetry::session_id(id)
         .ok_or("this is no id of a tunnel: /api/tunnels and the log print them")?;
     Ok(match control.end(session).await {
-        Ok(true) => {
+        Ok(Heard { what: true, .. }) => {
             info!(session = id, "ended by an operator");
             json(StatusCode::OK, &json!({ "ended": id }))
         }
-        Ok(false) => problem(StatusCode::NOT_FOUND, "no tunnel has this id (any more)"),
+        Ok(Heard { silent, .. }) if !silent.is_empty() => perhaps_there(&silent),
+        Ok(_) => problem(StatusCode::NOT_FOUND, "no tunnel has this id (any more)"),
         Err(Succeeded) => succeeded(),
     })
+}
+
+/// One that may be with a process that says nothing.
+fn perhaps_there(silent: &[Silent]) -> Answer {
+    let them: Vec<_> = silent.iter().map(Silent::to_string).collect();
+    let error = format!(
+        "no tunnel that is known has this id, and {}; nothing is ended there later",
+        them.join(", and ")
+    );
+    let body = json!({ "error": error, "silent": silent });
+    json(StatusCode::GATEWAY_TIMEOUT, &body)
 }
 
 async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
@@ -281,15 +300,16 @@ async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
         (None, Some(id)) => ("party", id.clone(), Group::Party(id.into())),
         _ => return Err("give either route or party, by its id of /api/routes".into()),
     };
-    let Ok(tunnels) = control.drain(&group, over).await else {
+    let Ok(heard) = control.drain(&group, over).await else {
         return Ok(succeeded());
     };
+    let (tunnels, silent) = (heard.what, heard.silent);
     let known = control
         .snapshot()
         .routes
         .entries()
         .any(|(_, route)| *route.id == *id);
-    if tunnels == 0 && !known {
+    if tunnels == 0 && !known && silent.is_empty() {
         return Ok(problem(
             StatusCode::NOT_FOUND,
             "no such route and no such party",
@@ -297,7 +317,7 @@ async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
     }
     let over_ms = over.as_millis() as u64;
     info!(what, id, tunnels, over_ms, "drained by an operator");
-    let body = json!({ "tunnels": tunnels, "over_ms": over_ms });
+    let body = json!({ "tunnels": tunnels, "over_ms": over_ms, "silent": silent });
     Ok(json(StatusCode::OK, &body))
 }
 

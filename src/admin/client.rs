@@ -2,6 +2,8 @@
 
 use super::query::encode;
 use crate::net::unix;
+use crate::server::Silent;
+use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
@@ -117,6 +119,13 @@ pub fn ask_within(
         500.. => Err(ClientError::Unable(words.to_owned())),
         _ => Err(ClientError::Refused(words.to_owned())),
     }
+}
+
+/// Whose part an answer lacks.
+pub fn silent(body: &Value) -> Vec<Silent> {
+    let rows = body["silent"].as_array().into_iter().flatten();
+    rows.filter_map(|row| Silent::deserialize(row).ok())
+        .collect()
 }
 
 fn answered(

@@ -1,6 +1,6 @@
 //! What the hub that runs here says of a route.
 
-use crate::admin::client::{ClientError, ask, ask_within};
+use crate::admin::client::{self, ClientError, ask, ask_within};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,19 +96,33 @@ pub fn reload(socket: &Path, expected: &Expected<'_>) -> Result<Live, ClientErro
     })
 }
 
-/// Ends the tunnels to and from a party, evenly over the hub's `drain`. Gives their number and the
-/// milliseconds.
+/// Tunnels that are being ended.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// So many.
+    pub tunnels: u64,
+    /// Over so many milliseconds.
+    pub over_ms: u64,
+    /// Who was not reached: in words.
+    pub silent: Vec<String>,
+}
+
+/// Ends the tunnels to and from a party, evenly over the hub's `drain`.
 ///
 /// # Errors
 /// [`ClientError`].
-pub fn drain(socket: &Path, name: &str) -> Result<(u64, u64), ClientError> {
+pub fn drain(socket: &Path, name: &str) -> Result<Drained, ClientError> {
     match ask(socket, "POST", "/api/drain", &[("party", name)]) {
-        Ok(reply) => Ok((
-            reply.body["tunnels"].as_u64().unwrap_or(0),
-            reply.body["over_ms"].as_u64().unwrap_or(0),
-        )),
+        Ok(reply) => Ok(Drained {
+            tunnels: reply.body["tunnels"].as_u64().unwrap_or(0),
+            over_ms: reply.body["over_ms"].as_u64().unwrap_or(0),
+            silent: client::silent(&reply.body)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }),
         // What a hub says that has neither the route nor a tunnel of it.
-        Err(ClientError::Refused(_)) => Ok((0, 0)),
+        Err(ClientError::Refused(_)) => Ok(Drained::default()),
         Err(error) => Err(error),
     }
 }

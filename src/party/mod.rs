@@ -21,7 +21,7 @@ mod routes;
 pub use bundle::{BundleFile, Facts, close, files, made_for, write};
 pub use certificate::{Files, again, bundle_of, check_place, collect, differs, standing};
 pub use error::PartyError;
-pub use live::{Expected, Live, counts, drain, reload};
+pub use live::{Drained, Expected, Live, counts, drain, reload};
 pub use name::{Hub, Party};
 pub use plan::{Plan, Wish, add, remove, reroute};
 pub use routes::{Change, Prepared, Routes, Row};

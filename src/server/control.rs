@@ -1,6 +1,7 @@
 //! What the admin door can see of a running hub, and do to it.
 
 use super::predecessors::{Predecessor, Predecessors, no_longer_routed, still_routed};
+use super::silent::{Heard, Silent};
 use crate::health::{Board, Known};
 use crate::reload::{Asked, Told};
 use crate::snapshot::Snapshot;
@@ -73,9 +74,8 @@ impl Control {
     /// Has the counts of the processes before this one up to date, if they answer at once; whether all
     /// do.
     pub async fn refresh(&self) -> bool {
-        let living = self.predecessors.family().living.len();
-        let answers = self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
-        answers.len() >= living
+        let heard = self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
+        heard.silent.is_empty()
     }
 
     /// The processes before this one.
@@ -154,37 +154,37 @@ impl Control {
     ///
     /// # Errors
     /// [`Succeeded`].
-    pub async fn tunnels(&self) -> Result<Vec<Tunnel>, Succeeded> {
+    pub async fn tunnels(&self) -> Result<Heard<Vec<Tunnel>>, Succeeded> {
         let _alone = self.listing.lock().await;
         self.unless_succeeded()?;
-        let answers = self.ask_all(Question::Tunnels).await;
+        let heard = self.ask_all(Question::Tunnels).await;
         self.unless_succeeded()?;
-        Ok(answers.into_iter().flatten().collect())
+        Ok(heard.map(|all| all.into_iter().flatten().collect()))
     }
 
     /// Ends a session; whether there was one.
     ///
     /// # Errors
     /// [`Succeeded`]: there was none here.
-    pub async fn end(&self, id: SessionId) -> Result<bool, Succeeded> {
-        let answers = self.ask_all(|reply| Question::End(id, reply)).await;
-        if answers.contains(&true) {
-            return Ok(true);
+    pub async fn end(&self, id: SessionId) -> Result<Heard<bool>, Succeeded> {
+        let heard = self.ask_all(|reply| Question::End(id, reply)).await;
+        let heard = heard.map(|all| all.contains(&true));
+        if !heard.what {
+            self.unless_succeeded()?;
         }
-        self.unless_succeeded()?;
-        Ok(false)
+        Ok(heard)
     }
 
     /// Ends tunnels evenly over a time; how many there were. New ones come as the routes say.
     ///
     /// # Errors
     /// [`Succeeded`]: perhaps some are being ended, and who asks again has them counted with the others.
-    pub async fn drain(&self, group: &Group, over: Duration) -> Result<usize, Succeeded> {
+    pub async fn drain(&self, group: &Group, over: Duration) -> Result<Heard<usize>, Succeeded> {
         self.unless_succeeded()?;
         let drain = |reply| Question::Drain(group.clone(), over, Ended::Drained, reply);
-        let answers = self.ask_all(drain).await;
+        let heard = self.ask_all(drain).await;
         self.unless_succeeded()?;
-        Ok(answers.into_iter().sum())
+        Ok(heard.map(|all| all.into_iter().sum()))
     }
 
     /// To be looked at after the answers have come: orders that were under way when the successor came
@@ -236,6 +236,7 @@ impl Control {
         let younger_than = since.map(|since| since.elapsed().as_millis() as u64);
         let standing = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
         let all = standing
+            .what
             .into_iter()
             .flatten()
             .filter(|one| match younger_than {
@@ -313,36 +314,44 @@ impl Control {
         answers
     }
 
-    /// The same of the processes before this one; what carries the question tells who says nothing.
+    /// The same of the processes before this one. One that has ended meanwhile is no silent one.
     async fn ask_abroad<T>(
         &self,
         question: impl Fn(oneshot::Sender<T>) -> Question,
         within: Duration,
-    ) -> Vec<T> {
+    ) -> Heard<Vec<T>> {
         let ask = |one: &Arc<Predecessor>| {
             let (reply, answer) = oneshot::channel();
             one.order(Command::Ask(Box::new(question(reply))));
-            answer
+            (Arc::clone(one), answer)
         };
         let family = self.predecessors.family();
         let asked: Vec<_> = family.living.iter().map(ask).collect();
         let deadline = Instant::now() + within;
-        let mut answers = Vec::with_capacity(asked.len());
-        for answer in asked {
-            if let Ok(Ok(answer)) = timeout_at(deadline, answer).await {
-                answers.push(answer);
+        let (mut what, mut without) = (Vec::with_capacity(asked.len()), Vec::new());
+        for (one, answer) in asked {
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) => what.push(answer),
+                _ => without.push(one),
             }
         }
-        answers
+        let living = self.predecessors.family().living;
+        without.retain(|one| living.iter().any(|other| Arc::ptr_eq(one, other)));
+        let silent = without.iter().map(|one| Silent {
+            pid: one.pid,
+            tunnels: one.open(),
+        });
+        let silent = silent.collect();
+        Heard { what, silent }
     }
 
     /// The same of both.
-    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Vec<T> {
-        let (mut own, abroad) = tokio::join!(
+    async fn ask_all<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Question) -> Heard<Vec<T>> {
+        let (own, mut heard) = tokio::join!(
             self.ask(&question),
             self.ask_abroad(&question, PATIENCE_ABROAD)
         );
-        own.extend(abroad);
-        own
+        heard.what.extend(own);
+        heard
     }
 }

@@ -7,10 +7,12 @@ mod control;
 mod counted;
 mod listeners;
 mod predecessors;
+mod silent;
 
 pub use control::{Control, NoVerdict, Succeeded, VERDICT_WITHIN};
 pub use listeners::{ActivationError, STORED};
-pub use predecessors::{Family, Predecessor, Predecessors};
+pub use predecessors::{Family, Given, Predecessor, Predecessors};
+pub use silent::{Heard, Silent};
 
 use crate::config::{FileSet, Loaded, Settings, Sources};
 use crate::health::{self, Board};

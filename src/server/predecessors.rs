@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// One process that is closing what it holds.
 #[derive(Debug)]
@@ -23,7 +24,16 @@ pub struct Predecessor {
     pub counters: Arc<Counters>,
     /// Connections of any state, as it said last.
     pub sessions: AtomicUsize,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<Given>,
+}
+
+/// An order, and since when whoever gave it waits.
+#[derive(Debug)]
+pub struct Given {
+    /// What is to be done.
+    pub command: Command,
+    /// As of then.
+    pub at: Instant,
 }
 
 impl Predecessor {
@@ -34,7 +44,8 @@ impl Predecessor {
 
     /// An order; nobody may be there to hear it any more.
     pub(super) fn order(&self, command: Command) {
-        drop(self.commands.send(command));
+        let at = Instant::now();
+        drop(self.commands.send(Given { command, at }));
     }
 }
 
@@ -85,7 +96,7 @@ impl Predecessors {
         pid: u32,
         until: SystemTime,
         image: &Image,
-    ) -> (Arc<Predecessor>, mpsc::UnboundedReceiver<Command>) {
+    ) -> (Arc<Predecessor>, mpsc::UnboundedReceiver<Given>) {
         let (commands, orders) = mpsc::unbounded_channel();
         let one = Arc::new(Predecessor {
             pid,

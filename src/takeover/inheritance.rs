@@ -5,7 +5,7 @@ use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Re
 use super::{LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{Barrier, PacketSocket, Passed, PassedDoor};
-use crate::server::{self, Control, Hub, Inherited, Predecessors};
+use crate::server::{self, Control, Given, Hub, Inherited, Predecessors};
 use crate::telemetry::{self, Image};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Question};
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,6 +26,9 @@ use tracing::{info, warn};
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// For an answer; a little more than it gives its workers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+
+/// Within this an order is begun, or never: so long before nobody waits for its answer any more.
+const BEGUN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Of one that is stopped, or overloaded.
 const SILENT: &str = "the process before this one does not answer: what was asked on the admin door is \
@@ -369,7 +372,7 @@ impl Links {
 }
 
 /// One of them, and the orders for it.
-type Added = (Arc<server::Predecessor>, UnboundedReceiver<Command>);
+type Added = (Arc<server::Predecessor>, UnboundedReceiver<Given>);
 
 /// The way to one of them.
 struct Abroad {
@@ -386,7 +389,7 @@ struct Gone;
 impl Abroad {
     /// Carries orders until it is gone: one at a time, so that no two messages stand in each other's
     /// way.
-    async fn serve(mut self, mut orders: UnboundedReceiver<Command>) {
+    async fn serve(mut self, mut orders: UnboundedReceiver<Given>) {
         let mut clock = interval(COUNT_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Of this process: an answer to another one is not taken for ours.
@@ -394,7 +397,7 @@ impl Abroad {
         loop {
             let done = tokio::select! {
                 Some(order) = orders.recv() => self.carry(order).await,
-                _ = clock.tick() => self.count().await,
+                _ = clock.tick() => self.count(Instant::now()).await,
                 heard = self.wire.hear() => match heard {
                     Ok(Some((message, with))) => self.told(message, with).await,
                     Ok(None) | Err(_) => self.lost(),
@@ -433,7 +436,7 @@ impl Abroad {
             pid = self.one.pid,
             "the process before this one has ended with the last of its tunnels"
         );
-        Err(Gone)
+        self.gone()
     }
 
     fn lost(&self) -> Result<(), Gone> {
@@ -442,11 +445,18 @@ impl Abroad {
             pid,
             tunnels, "the process before this one is gone: the tunnels that it held are cut"
         );
+        self.gone()
+    }
+
+    /// Before whoever waits for an answer hears that there is none: it is none of the silent ones.
+    fn gone(&self) -> Result<(), Gone> {
+        self.control.predecessors().gone(&self.one);
         Err(Gone)
     }
 
-    async fn count(&mut self) -> Result<(), Gone> {
-        if let Some(Reply::Counted { image, sessions }) = self.ask(Order::Count).await? {
+    async fn count(&mut self, asked: Instant) -> Result<(), Gone> {
+        let counted = self.ask(Order::Count, Some(asked)).await?;
+        if let Some(Reply::Counted { image, sessions }) = counted {
             self.control.predecessors().note(&self.one, &image);
             self.one.sessions.store(sessions, Relaxed);
         }
@@ -454,14 +464,15 @@ impl Abroad {
     }
 
     /// An answer that does not come is not given: whoever waits for it hears so.
-    async fn carry(&mut self, order: Command) -> Result<(), Gone> {
-        let question = match order {
+    async fn carry(&mut self, order: Given) -> Result<(), Gone> {
+        let asked = Some(order.at);
+        let question = match order.command {
             Command::Ask(question) => *question,
             Command::Drain(over) => {
                 let over_ms = over.as_millis() as u64;
-                return self.ask(Order::Stop { over_ms }).await.map(drop);
+                return self.ask(Order::Stop { over_ms }, None).await.map(drop);
             }
-            Command::Kill => return self.ask(Order::Kill).await.map(drop),
+            Command::Kill => return self.ask(Order::Kill, None).await.map(drop),
             _ => return Ok(()),
         };
         match question {
@@ -469,22 +480,23 @@ impl Abroad {
                 let _ = reply.send(());
             }
             Question::Count(reply) => {
-                self.count().await?;
+                self.count(order.at).await?;
                 let _ = reply.send(());
             }
             Question::Tunnels(reply) => {
-                if let Some(Reply::Tunnels(mut tunnels)) = self.ask(Order::Tunnels).await? {
+                if let Some(Reply::Tunnels(mut tunnels)) = self.ask(Order::Tunnels, asked).await? {
                     tunnels.iter_mut().for_each(|tunnel| tunnel.draining = true);
                     drop(reply.send(tunnels));
                 }
             }
             Question::Standing(reply) => {
-                if let Some(Reply::Standing(all)) = self.ask(Order::Standing).await? {
+                if let Some(Reply::Standing(all)) = self.ask(Order::Standing, asked).await? {
                     drop(reply.send(all));
                 }
             }
             Question::End(session, reply) => {
-                if let Some(Reply::Ended(known)) = self.ask(Order::End { session }).await? {
+                let order = Order::End { session };
+                if let Some(Reply::Ended(known)) = self.ask(order, asked).await? {
                     let _ = reply.send(known);
                 }
             }
@@ -494,7 +506,7 @@ impl Abroad {
                     over_ms: over.as_millis() as u64,
                     removed: why == Ended::RouteRemoved,
                 };
-                if let Some(Reply::Drained(count)) = self.ask(order).await? {
+                if let Some(Reply::Drained(count)) = self.ask(order, asked).await? {
                     let _ = reply.send(count);
                 }
             }
@@ -502,26 +514,43 @@ impl Abroad {
         Ok(())
     }
 
-    /// `None`: no answer in time.
-    async fn ask(&mut self, order: Order) -> Result<Option<Reply>, Gone> {
-        self.next += 1;
+    /// `None`: no answer in time. `asked`: somebody waits for it since then, and what he is told that it
+    /// was not done is not done later; without, it is done whenever it is heard.
+    async fn ask(&mut self, order: Order, asked: Option<Instant>) -> Result<Option<Reply>, Gone> {
         let counts = matches!(order, Order::Count);
-        match timeout(ANSWER_WITHIN, self.exchange(self.next, order)).await {
+        let reply = self.ask_in_time(order, asked).await?;
+        // Of its counts there are those of before.
+        if reply.is_none() && !counts {
+            let pid = self.one.pid;
+            warn!(pid, "{SILENT}");
+        }
+        Ok(reply)
+    }
+
+    async fn ask_in_time(
+        &mut self,
+        order: Order,
+        asked: Option<Instant>,
+    ) -> Result<Option<Reply>, Gone> {
+        let now = Instant::now();
+        let until = match asked.map(|asked| (asked + BEGUN_WITHIN).checked_duration_since(now)) {
+            // It has waited behind one that was not answered either.
+            Some(None) => return Ok(None),
+            Some(Some(left)) => Some(wire::clock() + left.as_millis() as u64),
+            None => None,
+        };
+        self.next += 1;
+        let deadline = asked.unwrap_or(now) + ANSWER_WITHIN;
+        match timeout_at(deadline, self.exchange(self.next, order, until)).await {
             Ok(reply) => reply.map(Some),
-            Err(_) => {
-                // Of its counts there are those of before.
-                if !counts {
-                    let pid = self.one.pid;
-                    warn!(pid, "{SILENT}");
-                }
-                Ok(None)
-            }
+            Err(_) => Ok(None),
         }
     }
 
-    async fn exchange(&mut self, id: u64, order: Order) -> Result<Reply, Gone> {
+    async fn exchange(&mut self, id: u64, order: Order, until: Option<u64>) -> Result<Reply, Gone> {
         // An error is heard of below: what it said last may still be there.
-        drop(self.wire.say(&Message::Order { id, order }, &[]).await);
+        let order = Message::Order { id, order, until };
+        drop(self.wire.say(&order, &[]).await);
         loop {
             match self.wire.hear().await {
                 Ok(Some((Message::Reply { id: of, reply }, _))) if of == id => return Ok(reply),

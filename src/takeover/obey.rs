@@ -2,7 +2,7 @@
 
 use super::launch::{self, Process};
 use super::succession::Successor;
-use super::wire::{Message, Order, Reply, Wire};
+use super::wire::{Message, Order, Reply, Wire, clock};
 use super::{Noticing, SAID_WITHIN};
 use crate::server::{Control, Hub, StartError};
 use crate::shutdown;
@@ -72,7 +72,9 @@ impl Successor {
                 () = hub.ended(), if !over => over = true,
                 lived = &mut notice, if noticed.is_none() => noticed = Some(lived),
                 heard = wire.hear(), if connected => match heard {
-                    Ok(Some((Message::Order { id, order }, _))) => {
+                    // It was told that this process does not answer.
+                    Ok(Some((Message::Order { until: Some(until), .. }, _))) if until < clock() => {}
+                    Ok(Some((Message::Order { id, order, .. }, _))) => {
                         let pid = (id >> 32) as u32;
                         if heir.pid != pid {
                             heir = Rc::new(Process::find(pid).spared());

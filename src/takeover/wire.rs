@@ -8,6 +8,7 @@ use crate::net::packets::{MAX_DESCRIPTORS, MAX_PACKET, Packet};
 use crate::net::{PacketSocket, PacketStream};
 use crate::telemetry::{Declined, Image, SessionId, Tunnel};
 use crate::worker::{Group, Standing};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -56,7 +57,14 @@ pub(super) enum Message {
     /// It is not the hub, and ends. Never after `Taken` was heard.
     Refused { why: String },
     /// From now on by whoever is the hub: its number is the upper half of `id`.
-    Order { id: u64, order: Order },
+    /// Who waits for it waits no longer when `until` has passed, and it is not to be done then: a
+    /// number of [`clock`].
+    Order {
+        id: u64,
+        order: Order,
+        #[serde(default)]
+        until: Option<u64>,
+    },
     /// The answer, with the same id.
     Reply { id: u64, reply: Reply },
     /// By the old process: whether the hub, too, would let this client in, which was in the middle of
@@ -229,6 +237,13 @@ impl Inbox {
         let message = serde_json::from_slice(&whole.bytes).unwrap_or(Message::Unknown);
         Ok(Some((message, whole.descriptors)))
     }
+}
+
+/// Milliseconds that every process of the machine counts alike, and that no one sets (CLOCK_MONOTONIC,
+/// clock_gettime(2)).
+pub(super) fn clock() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
 /// The packets of a message: the first byte, some bytes, some descriptors.

@@ -5,8 +5,9 @@ use crate::cli::Format;
 use crate::cli::exit::Exit;
 use crate::cli::hub;
 use crate::cli::pki::receipt::shown;
-use crate::party::{self, Expected, Party, PartyError, Plan, Routes};
+use crate::party::{self, Drained, Expected, Party, PartyError, Plan, Routes};
 use serde_json::{Value, json};
+use std::fmt::Write;
 
 /// Takes a party's route out of sni.yaml. Standing tunnels stay, unless they are ended; certificate
 /// and bundle stay, too.
@@ -117,6 +118,30 @@ impl Default for Tunnels {
 }
 
 impl Tunnels {
+    fn drained(drained: &Drained, name: &str) -> Tunnels {
+        let (tunnels, over) = (drained.tunnels, drained.over_ms as f64 / 1e3);
+        let mut text = format!("{tunnels} to be ended over {over} s");
+        for one in &drained.silent {
+            // Writing to a String does not fail.
+            let _ = write!(text, "; {one}");
+        }
+        let exit = match drained.silent.is_empty() {
+            true => Exit::Ok,
+            false => {
+                let _ = write!(
+                    text,
+                    ": `snihub drain --party {name}` ends its tunnels then"
+                );
+                Exit::System
+            }
+        };
+        Tunnels {
+            ended: Some(tunnels),
+            text: Some(text),
+            exit,
+        }
+    }
+
     /// Ends them, if the hub leads there no more: else they would be opened again.
     fn end(told: &Told, name: &str) -> Tunnels {
         let kept = |why: &str, exit| Tunnels {
@@ -129,14 +154,7 @@ impl Tunnels {
         match (&told.socket, told.running, told.in_force) {
             (_, Some(false), _) => Tunnels::default(),
             (Some(socket), _, Some(true)) => match party::drain(socket, name) {
-                Ok((tunnels, over)) => Tunnels {
-                    ended: Some(tunnels),
-                    text: Some(format!(
-                        "{tunnels} to be ended over {} s",
-                        over as f64 / 1e3
-                    )),
-                    exit: Exit::Ok,
-                },
+                Ok(drained) => Tunnels::drained(&drained, name),
                 Err(error) => kept(&error.to_string(), hub::exit_of(&error)),
             },
             (_, _, Some(false)) => kept(

@@ -121,7 +121,10 @@ fn a_drain_takes_what_stood_then_and_lets_others_be() {
         .collect();
     let mut other = Link::open(hub.addr(), "b.example", party).unwrap();
     let drained = post(&hub, "/api/drain?route=a.example&over_ms=1500");
-    assert_eq!(drained, (200, json!({ "tunnels": 5, "over_ms": 1500 })));
+    assert_eq!(
+        drained,
+        (200, json!({ "tunnels": 5, "over_ms": 1500, "silent": [] }))
+    );
     let mut new = Link::open(hub.addr(), "a.example", party).unwrap();
     old.iter_mut().for_each(Link::was_reset);
     std::thread::sleep(Duration::from_secs(2));

@@ -11,12 +11,12 @@ use std::process::{Command, Stdio};
 /// The first packet of a message, and its last.
 const WHOLE: u8 = 3;
 
-fn say(to: &PacketSocket, what: Value, with: &[BorrowedFd<'_>]) {
+pub(super) fn say(to: &PacketSocket, what: Value, with: &[BorrowedFd<'_>]) {
     let text = serde_json::to_vec(&what).unwrap();
     to.send(WHOLE, &text, with).unwrap();
 }
 
-fn hear(from: &PacketSocket) -> Value {
+pub(super) fn hear(from: &PacketSocket) -> Value {
     let packet = from.recv().unwrap().expect("a message");
     assert_eq!(packet.bytes[0], WHOLE);
     serde_json::from_slice(&packet.bytes[1..]).unwrap()
@@ -62,6 +62,8 @@ fn processes_that_are_handed_on_late_are_given_orders() {
     before_that.set_timeout(Some(PATIENCE)).unwrap();
     let order = hear(&before_that);
     assert!(order["order"]["order"].is_string(), "{order}");
+    // Until when, in milliseconds of the machine's clock.
+    assert!(order["order"]["until"].is_u64(), "{order}");
     // Whose orders they are.
     assert_eq!(
         order["order"]["id"].as_u64().unwrap() >> 32,

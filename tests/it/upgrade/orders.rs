@@ -1,10 +1,15 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
-use super::{Late, ask, ended, ends, pid, run, samples, signal, start, status, tunnels, upgrade};
+use super::late::{hear, say};
+use super::{
+    Late, Said, ask, ended, ends, pid, run, samples, signal, start, status, tunnels, upgrade,
+};
 use crate::admin::http::{Half, unix, wait_for};
-use crate::support::hub::Hub;
+use crate::support::hub::{Hub, PATIENCE};
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
+use serde_json::{Value, json};
+use snihub::net::PacketSocket;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
 
@@ -193,6 +198,16 @@ fn all_processes_before_notice_that_the_hub_is_gone() {
     });
 }
 
+fn remove_party(hub: &Hub, name: &str) -> Said {
+    let [routes, ca] = ["sni.yaml", "pki"].map(|file| hub.folder().join(file));
+    let [routes, ca] = [&routes, &ca].map(|path| path.to_str().unwrap());
+    let files = ["--routes", routes, "--ca", ca];
+    run(
+        hub,
+        &[&["party", "remove", name, "--end-tunnels"][..], &files].concat(),
+    )
+}
+
 #[test]
 fn party_remove_ends_the_tunnels_that_the_process_before_holds() {
     let party = Party::start(b'a');
@@ -200,17 +215,7 @@ fn party_remove_ends_the_tunnels_that_the_process_before_holds() {
     let mut gone = Link::open(hub.addr(), "a.example", party).unwrap();
     let mut stays = Link::open(hub.addr(), "keep.example", party).unwrap();
     upgrade(&hub);
-    let routes = hub.folder().join("sni.yaml");
-    let ca = hub.folder().join("pki");
-    let arguments = ["party", "remove", "a.example", "--end-tunnels", "--routes"];
-    let said = run(
-        &hub,
-        &[
-            &arguments[..],
-            &[routes.to_str().unwrap(), "--ca", ca.to_str().unwrap()],
-        ]
-        .concat(),
-    );
+    let said = remove_party(&hub, "a.example");
     assert_eq!(said.code, Some(0), "{said:?}");
     gone.was_reset();
     stays.exchange(1000).unwrap();
@@ -258,18 +263,98 @@ fn one_that_hangs_keeps_nobody_waiting_for_long() {
     let mut links = links(&hub, party);
     let old = pid(&hub);
     upgrade(&hub);
+    let unlucky = id(&hub, "a.example");
     signal(old, Signal::STOP);
     let mut new = Link::open(hub.addr(), "a.example", party).unwrap();
-    // Told without it, or by what it said last.
+    // Told without it, and that it is; or by what it said last.
     assert_eq!(status(&hub)["tunnels_opened"], 4);
-    assert_eq!(tunnels(&hub).len(), 1);
+    let list = || unix(&super::socket(&hub), "GET", "/api/tunnels").json();
+    let silent = json!([{ "pid": old, "tunnels": 3 }]);
+    let listed = list();
+    assert_eq!(
+        (&listed["all"], &listed["silent"]),
+        (&1.into(), &silent),
+        "{listed}"
+    );
+    let who = format!("process {old}, with 3 tunnels, does not answer");
+    for (command, told) in [
+        (&["tunnels"][..], "\n1 tunnel\n"),
+        (&["kill", &unlucky], ""),
+        (
+            &["drain", "--route", "c.example", "--over", "0"],
+            ": 0 tunnels\n",
+        ),
+    ] {
+        let said = run(&hub, command);
+        assert_eq!(said.code, Some(71), "{command:?}: {said:?}");
+        assert!(
+            said.out.contains(&who) && said.out.contains(told),
+            "{command:?}: {said:?}"
+        );
+    }
+    let said = remove_party(&hub, "b.example");
+    assert_eq!(said.code, Some(71), "{said:?}");
+    assert!(
+        said.out.contains("0 to be ended") && said.out.contains(&who),
+        "{said:?}"
+    );
     new.exchange(1000).unwrap();
     signal(old, Signal::CONT);
-    wait_for("it is heard again", || match tunnels(&hub).len() {
-        4 => Ok(()),
-        n => Err(n.to_string()),
+    wait_for("it is heard again", || match &list()["all"] {
+        all if *all == 4 => Ok(()),
+        all => Err(all.to_string()),
     });
-    links[0].exchange(1000).unwrap();
+    // What could not be done then is not done now.
+    for link in &mut links {
+        link.exchange(1000).unwrap();
+    }
+    assert_eq!(list()["silent"], json!([]));
+    ended(&hub, "killed", 0);
+    ended(&hub, "drained", 0);
+}
+
+/// Who gave it was told that there is no answer.
+#[test]
+fn an_order_that_is_heard_too_late_is_not_carried_out() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let mut link = Link::open(hub.addr(), "a.example", party).unwrap();
+    let session = u64::from_str_radix(&id(&hub, "a.example"), 16).unwrap();
+    // This test is the successor.
+    let met = unix(&super::socket(&hub), "POST", "/api/takeover").json();
+    let wire = PacketSocket::connect(met["socket"].as_str().unwrap()).unwrap();
+    wire.set_timeout(Some(PATIENCE)).unwrap();
+    let me = std::process::id();
+    let hello = json!({"hello": {"protocol": 2, "version": "9", "pid": me}});
+    say(&wire, hello, &[]);
+    assert!(hear(&wire)["estate"].is_object());
+    say(
+        &wire,
+        json!({"ready": {"version": "9", "adopted": false}}),
+        &[],
+    );
+    assert_eq!(hear(&wire), "go");
+    say(&wire, json!("taken"), &[]);
+    assert!(hear(&wire)["legacy"].is_object());
+    let order = |number: u64, order: Value, until: Option<u64>| {
+        let id = u64::from(me) << 32 | number;
+        let order = json!({"order": {"id": id, "order": order, "until": until}});
+        say(&wire, order, &[]);
+        id
+    };
+    let end = json!({"end": {"session": session}});
+    order(1, end.clone(), Some(1));
+    // As a hub gives it that knows of no deadline.
+    let listed = order(2, json!("tunnels"), None);
+    let reply = hear(&wire);
+    assert_eq!(reply["reply"]["id"], listed, "{reply}");
+    link.exchange(1000).unwrap();
+    let ended = order(3, end, Some(u64::MAX));
+    assert_eq!(
+        hear(&wire),
+        json!({"reply": {"id": ended, "reply": {"ended": true}}})
+    );
+    link.was_reset();
 }
 
 #[test]
