@@ -196,6 +196,12 @@ fn the_dashboard_and_the_alerts_name_what_there_is() {
         let many = asked(&asked_for.0).len();
         assert!(many > 0 || asked_for.0.starts_with("up{"), "{asked_for:?}");
         metrics += many;
+        // What every exporter tells is asked of the hub alone.
+        let of_all = asked_for.0.matches("process_").count() + asked_for.0.matches("up{").count();
+        if alerts.contains(asked_for) {
+            let of_the_hub = asked_for.0.matches("{job=\"snihub\"}").count();
+            assert_eq!(of_the_hub, of_all, "{}", asked_for.0);
+        }
         let wrong = check(&told, asked_for);
         assert!(wrong.is_empty(), "{}: {wrong:?}", asked_for.0);
     }
