@@ -3,6 +3,7 @@
 use crate::support::dir::TempDir;
 use crate::support::program::which;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 fn snihub(words: &[&str]) -> Output {
@@ -69,6 +70,37 @@ fn every_command_has_a_manual_page() {
         "{complaints}"
     );
     assert!(String::from_utf8_lossy(&shown.stdout).contains("--ats"));
+}
+
+/// The package's script, where these programs are there and nothing else: what it says.
+fn postinst(programs: &TempDir) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/config/debian/postinst");
+    let mut command = Command::new("/bin/sh");
+    command.args([script, "configure", "0.0.9"]);
+    let output = command.env("PATH", programs.path()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_package_beside_an_installation_by_hand_says_which_one_is_run() {
+    let programs = TempDir::new();
+    let program = |name: &str, code: u8| {
+        let path = programs.write(name, format!("#!/bin/sh\nexit {code}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    };
+    // No service runs.
+    program("adduser", 0);
+    program("systemctl", 3);
+    assert_eq!(postinst(&programs), "");
+    let other = program("snihub", 0);
+    let said = postinst(&programs);
+    assert!(
+        said.contains(&format!("`snihub` is {other} here")),
+        "{said}"
+    );
 }
 
 #[test]
