@@ -3,7 +3,7 @@
 
 use super::Cli;
 use super::exit::{self, Exit, answer};
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -30,8 +30,26 @@ pub(super) struct ManArgs {
 /// Runs `completions`.
 pub(super) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "snihub", &mut script);
+    let mut command = shown(&Cli::command());
+    clap_complete::generate(args.shell, &mut command, "snihub", &mut script);
     answer(&String::from_utf8_lossy(&script), Exit::Ok)
+}
+
+/// The command as `--help` has it: clap_complete offers what is hidden, too. As much of it as completions
+/// are made of.
+fn shown(command: &Command) -> Command {
+    let arguments = command.get_arguments().filter(|one| !one.is_hide_set());
+    let below = command.get_subcommands().filter(|one| !one.is_hide_set());
+    let mut shown = Command::new(command.get_name().to_owned())
+        .args(arguments)
+        .subcommands(below.map(self::shown));
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        shown = shown.version(version.to_owned());
+    }
+    shown
 }
 
 /// Runs `man`.

@@ -127,11 +127,21 @@ fn bash_completes_commands_and_options() {
         );
     }
     assert!(complete("snihub run").contains("--ats"));
-    for shell in ["zsh", "fish", "elvish"] {
+    // Values, and the flags that every command has.
+    assert!(complete("snihub log-level").contains("debug"));
+    for flag in ["--version", "--help"] {
+        assert!(offered.contains(flag), "{flag} in {offered}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish"] {
         let output = snihub(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
         assert!(
-            output.status.success() && output.stdout.len() > 1_000,
+            output.status.success() && script.contains("allow-shrink"),
             "{shell}"
         );
+        // What `--help` does not have.
+        for hidden in ["start-successor", "--successor", "-l successor"] {
+            assert!(!script.contains(hidden), "{shell}: {hidden}");
+        }
     }
 }
