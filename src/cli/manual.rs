@@ -5,7 +5,9 @@ use super::Cli;
 use super::exit::{self, Exit, answer};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use clap_mangen::Man;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// Prints a shell's completions.
 #[derive(Debug, clap::Args)]
@@ -54,19 +56,52 @@ fn shown(command: &Command) -> Command {
 
 /// Runs `man`.
 pub(super) fn man(args: &ManArgs) -> Exit {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    // The pages below have their whole name of it.
+    command.build();
     let Some(folder) = &args.folder else {
-        let mut page = Vec::new();
-        // As `generate_to` does.
-        let command = Cli::command().disable_help_subcommand(true);
-        return match clap_mangen::Man::new(command).render(&mut page) {
-            Ok(()) => answer(&String::from_utf8_lossy(&page), Exit::Ok),
+        return match page(&Man::new(command)) {
+            Ok(page) => answer(&page, Exit::Ok),
             Err(error) => exit::system("cannot make the page", &error),
         };
     };
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
-    match written {
+    match fs::create_dir_all(folder).and_then(|()| write(command, folder)) {
         Ok(()) => Exit::Ok,
         Err(error) => exit::system(&format!("cannot write into {}", folder.display()), &error),
     }
+}
+
+/// Its page, and those of the commands below it.
+fn write(command: Command, folder: &Path) -> io::Result<()> {
+    let below = command.get_subcommands().filter(|one| !one.is_hide_set());
+    for one in below.cloned() {
+        write(one, folder)?;
+    }
+    let man = Man::new(command);
+    fs::write(folder.join(man.get_filename()), page(&man)?)
+}
+
+fn page(man: &Man) -> io::Result<String> {
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    Ok(unfilled(&String::from_utf8_lossy(&page)))
+}
+
+/// Lines that are indented stay lines (groff_man(7), .nf): clap_mangen has examples filled as prose.
+fn unfilled(page: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    let mut within = false;
+    for line in page.lines() {
+        let indented = line.starts_with("  ");
+        if indented != within {
+            out.push_str(if indented { ".nf\n" } else { ".fi\n" });
+            within = indented;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    if within {
+        out.push_str(".fi\n");
+    }
+    out
 }

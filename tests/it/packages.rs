@@ -52,6 +52,13 @@ fn every_command_has_a_manual_page() {
         page == written,
         "`snihub man` prints another page than it writes"
     );
+    let run = fs::read_to_string(folder.join("snihub-run.1")).unwrap();
+    let example = "\n  snihub run                                    /etc/snihub/hub.yaml";
+    let (before, after) = run.split_once(example).unwrap();
+    assert!(before.ends_with("\n.nf"), "{run}");
+    // And what comes after the examples is prose.
+    let (examples, _) = after.split_once("\n.fi\n").unwrap();
+    assert_eq!(examples.matches("\n  snihub ").count(), 4, "{run}");
     let Some(man) = which("man") else {
         return;
     };
