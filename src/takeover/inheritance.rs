@@ -2,7 +2,7 @@
 //! tunnels.
 
 use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Reply, Wire};
-use super::{LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
+use super::{ANSWER_WITHIN, LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{Barrier, PacketSocket, Passed, PassedDoor};
 use crate::server::{self, Control, Given, Hub, Inherited, Predecessors};
@@ -24,8 +24,6 @@ use tracing::{info, warn};
 /// How often the processes before this one are asked what they have counted: so much is lost of the
 /// counts of one that is killed.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// For an answer; a little more than it gives its workers.
-const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Within this an order is begun, or never: so long before nobody waits for its answer any more.
 const BEGUN_WITHIN: Duration = Duration::from_secs(5);

@@ -66,6 +66,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(3);
 /// How long it waits for what it could do without; for which the old process needs a second if the
 /// service manager does not read.
 const LEGACY_WITHIN: Duration = Duration::from_secs(10);
+/// For the answer to an order; a little more than the old process gives its workers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 /// For saying what nobody may hear: that a candidate is none, a question, its answer.
 const SAID_WITHIN: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,7 @@
 use super::launch::{self, Process};
 use super::succession::Successor;
 use super::wire::{Message, Order, Reply, Wire, clock};
-use super::{Noticing, SAID_WITHIN};
+use super::{ANSWER_WITHIN, Noticing, SAID_WITHIN};
 use crate::server::{Control, Hub, StartError};
 use crate::shutdown;
 use crate::tunnel::Ended;
@@ -81,8 +81,19 @@ impl Successor {
                         }
                         stage = stage.ordered(&order);
                         let reply = obey(order, hub, &control).await;
-                        // Heard to be lost below.
-                        drop(wire.say(&Message::Reply { id, reply }, &[]).await);
+                        let reply = Message::Reply { id, reply };
+                        let mut saying = pin!(timeout(ANSWER_WITHIN, wire.say(&reply, &[])));
+                        // A successor that is stopped reads nothing: this process goes on to hear
+                        // whoever sends it signals, and ends when there is nothing left.
+                        loop {
+                            tokio::select! {
+                                biased;
+                                // Heard to be lost below.
+                                _ = &mut saying => break,
+                                Some(()) = stop.recv() => stage = stage.signalled(hub, gone),
+                                () = hub.ended(), if !over => break,
+                            }
+                        }
                     }
                     Ok(Some((Message::Decided { id, lets_in }, _))) => questions.answer(id, lets_in),
                     Ok(Some(_)) => {}

@@ -213,6 +213,35 @@ while not os.path.exists('go'): time.sleep(.01)
     before.link.was_reset();
 }
 
+/// As one that is stopped in the middle of a long list: who signals the old process is heard, and the
+/// end of its last tunnel is its own.
+#[test]
+fn a_successor_that_reads_no_answers_does_not_keep_the_old_process() {
+    let text = r#"say(hello); hear(); say(ready); hear(); say('taken'); hear()
+for n in range(1, 2000): say({"order": {"id": (os.getpid() << 32) + n, "order": "count"}})
+time.sleep(1000)
+"#;
+    for signalled in [true, false] {
+        let mut before = Before::start();
+        let binary = fake(&before.hub, "deaf", text);
+        let said = with(&before.hub, &binary, "30");
+        assert_eq!(said.code, Some(0), "{said:?}");
+        before.link.exchange(1000).unwrap();
+        match signalled {
+            // The second one ends what the first has an hour for.
+            true => wait_for("the end of the tunnel", || {
+                before.hub.signal(rustix::process::Signal::TERM);
+                match before.link.exchange(1) {
+                    Err(_) => Ok(()),
+                    Ok(_) => Err("it stands".to_owned()),
+                }
+            }),
+            false => drop(before.link),
+        }
+        assert_eq!(before.hub.wait_exit().code(), Some(0));
+    }
+}
+
 /// A hub as it is started by hand, by its name alone.
 #[test]
 fn what_is_started_is_what_stands_where_this_one_was_started_from() {
