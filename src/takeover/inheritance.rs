@@ -178,7 +178,11 @@ impl Predecessor {
     pub async fn settle(self, hub: &Hub, adopted: bool) -> Result<Links, TakeoverError> {
         let mut wire = Wire::new(self.connection)?;
         let version = env!("CARGO_PKG_VERSION").into();
-        wire.say(&Message::Ready { version, adopted }, &[]).await?;
+        match wire.say(&Message::Ready { version, adopted }, &[]).await {
+            // Gone: it is heard below, after what it has said last.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            said => said?,
+        }
         let connected = match timeout(READY_WITHIN, wire.hear()).await {
             Ok(heard) => match heard? {
                 Some((Message::Go, _)) => wire.say(&Message::Taken, &[]).await.is_ok(),

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use snihub::net::PacketSocket;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 /// The first packet of a message, and its last.
 const WHOLE: u8 = 3;
@@ -22,41 +23,90 @@ pub(super) fn hear(from: &PacketSocket) -> Value {
     serde_json::from_slice(&packet.bytes[1..]).unwrap()
 }
 
+/// A successor that this test is the old process of.
+struct New {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl New {
+    /// It has said hello.
+    fn start(what: &str) -> (New, PacketSocket) {
+        let folder = new_folder(what);
+        fs::write(folder.join("sni.yaml"), "sni: []\n").unwrap();
+        fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
+        let [old, its] = PacketSocket::pair().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        command.args(["run", "--successor", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(folder.join("hub.yaml")).arg("--routes");
+        command.arg(folder.join("sni.yaml"));
+        command.env_remove("NOTIFY_SOCKET").stdout(Stdio::null());
+        // The command, gone with it, holds a copy of its stdin.
+        let process = command.stdin(OwnedFd::from(its)).spawn().unwrap();
+        drop(command);
+        old.set_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(hear(&old)["hello"]["pid"], process.id());
+        (New { folder, process }, old)
+    }
+
+    /// What it says at its door, which opens when it is the hub.
+    fn status(&self) -> Value {
+        let door = self.folder.join("admin.sock");
+        wait_for("the hub", || match fs::metadata(&door) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        });
+        unix(&door, "GET", "/api/status").json()
+    }
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Else nobody would accept.
+#[test]
+fn an_old_process_that_ends_in_the_middle_leaves_a_hub() {
+    for ready in [false, true] {
+        let (new, old) = New::start("left");
+        if !ready {
+            // What it says from now on has nobody to go to.
+            rustix::net::shutdown(&old, rustix::net::Shutdown::Read).unwrap();
+        }
+        say(&old, json!({"estate": {"pid": 4711}}), &[]);
+        if ready {
+            assert!(hear(&old)["ready"].is_object());
+        }
+        drop(old);
+        let status = new.status();
+        assert_eq!(status["pid"], new.process.id(), "{status}");
+        assert_eq!(status["predecessors"], json!([]));
+    }
+}
+
 /// With it come the connections to the processes before that, which would else take their successor
-/// for gone.
+/// for gone; and what was counted.
 #[test]
 fn processes_that_are_handed_on_late_are_given_orders() {
-    let folder = new_folder("late");
-    fs::write(folder.join("sni.yaml"), "sni: []\n").unwrap();
-    fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
-    let [old, its] = PacketSocket::pair().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
-    command.args(["run", "--successor", "--listen", "127.0.0.1:0", "--config"]);
-    command.arg(folder.join("hub.yaml")).arg("--routes");
-    command.arg(folder.join("sni.yaml"));
-    command.env_remove("NOTIFY_SOCKET").stdout(Stdio::null());
-    let mut hub = command.stdin(OwnedFd::from(its)).spawn().unwrap();
-    // Its stdin is no copy of ours any more.
-    drop(command);
-    old.set_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(hear(&old)["hello"]["pid"], hub.id());
+    let (new, old) = New::start("late");
     say(&old, json!({"estate": {"pid": 4711}}), &[]);
     assert!(hear(&old)["ready"].is_object());
     say(&old, json!("go"), &[]);
     assert_eq!(hear(&old), "taken");
     // Its doors open when it waits no longer.
-    let status = || {
-        fs::metadata(folder.join("admin.sock")).map_err(|error| error.to_string())?;
-        Ok(unix(&folder.join("admin.sock"), "GET", "/api/status").json())
-    };
-    let before = wait_for("the hub", status)["predecessors"].clone();
+    let before = new.status()["predecessors"].clone();
     assert_eq!(
         (&before[0]["pid"], before.as_array().unwrap().len()),
         (&4711.into(), 1)
     );
     let [before_that, with] = PacketSocket::pair().unwrap();
     let one = json!({"pid": 815, "until_unix_ms": 0, "image": {}});
-    let legacy = json!({"legacy": {"predecessors": [one]}});
+    let image = json!({"counts": {"accepted": 12345}});
+    let legacy = json!({"legacy": {"predecessors": [one], "image": image}});
     say(&old, legacy, &[with.as_fd()]);
     drop(with);
     before_that.set_timeout(Some(PATIENCE)).unwrap();
@@ -67,10 +117,10 @@ fn processes_that_are_handed_on_late_are_given_orders() {
     // Whose orders they are.
     assert_eq!(
         order["order"]["id"].as_u64().unwrap() >> 32,
-        u64::from(hub.id())
+        u64::from(new.process.id())
     );
     wait_for("both", || {
-        let status = status()?;
+        let status = new.status();
         let all = status["predecessors"].as_array().unwrap();
         let pids: Vec<_> = all.iter().map(|one| &one["pid"]).collect();
         match pids[..] == [&4711, &815] {
@@ -78,7 +128,6 @@ fn processes_that_are_handed_on_late_are_given_orders() {
             false => Err(status.to_string()),
         }
     });
-    hub.kill().unwrap();
-    hub.wait().unwrap();
-    fs::remove_dir_all(folder).unwrap();
+    // What was counted is noted before that.
+    assert_eq!(new.status()["accepted"], 12345);
 }
