@@ -354,23 +354,41 @@ impl Links {
         (!all.is_empty()).then(|| all.remove(0))
     }
 
-    /// Gives no more orders: the connections to those that still hold tunnels, for a successor.
+    /// Gives no more orders: the connections to those that still hold tunnels, for the successor of
+    /// this number. Each of them is told of it here: if the successor ends before its first order, it
+    /// is that end, not ours, for which they have nobody any more.
     pub(super) async fn release(
         self,
         all: &Predecessors,
+        successor: u32,
     ) -> Vec<(Arc<server::Predecessor>, PacketSocket)> {
+        let first = Message::Order {
+            id: first_of(successor),
+            order: Order::Count,
+            until: None,
+        };
         let mut released = Vec::new();
         while let Some(link) = self.next() {
             link.stop.cancel();
             // A panic there was told by its own hook.
             drop(link.task.await);
             let living = all.family().living;
-            if living.iter().any(|one| Arc::ptr_eq(one, &link.one)) {
-                released.extend(link.socket.map(|socket| (link.one, socket)));
+            let lives = living.iter().any(|one| Arc::ptr_eq(one, &link.one));
+            if let Some(socket) = link.socket.filter(|_| lives) {
+                // Never waits: the socket does not block. One whose queue is full hears it from the
+                // successor.
+                drop(wire::say(&socket, &first, &[]));
+                released.push((link.one, socket));
             }
         }
         released
     }
+}
+
+/// Ids of orders begin with this one: an answer to another process is not taken for ours. It is never
+/// waited for; the process before has given it, to tell who comes.
+fn first_of(pid: u32) -> u64 {
+    u64::from(pid) << 32
 }
 
 /// One of them, and the orders for it.
@@ -394,8 +412,7 @@ impl Abroad {
     async fn serve(mut self, mut orders: UnboundedReceiver<Given>) {
         let mut clock = interval(COUNT_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Of this process: an answer to another one is not taken for ours.
-        self.next = u64::from(std::process::id()) << 32;
+        self.next = first_of(std::process::id());
         loop {
             let done = tokio::select! {
                 Some(order) = orders.recv() => self.carry(order).await,

@@ -471,7 +471,7 @@ impl Candidate {
             .step_down
             .map(|step_down| step_down(new, self.adopted, self.notice.take()));
         let undecided = hub.step_back(over);
-        let links = household.links.release(hub.predecessors()).await;
+        let links = household.links.release(hub.predecessors(), new).await;
         let noticing = match stepping_down {
             Some(stepping_down) => stepping_down.await,
             None => None,

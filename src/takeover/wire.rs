@@ -56,7 +56,8 @@ pub(super) enum Message {
     Legacy(Box<Legacy>),
     /// It is not the hub, and ends. Never after `Taken` was heard.
     Refused { why: String },
-    /// From now on by whoever is the hub: its number is the upper half of `id`.
+    /// From now on by whoever is the hub: its number is the upper half of `id`. The first is given in
+    /// its name, by the hub before it.
     /// Who waits for it waits no longer when `until` has passed, and it is not to be done then: a
     /// number of [`clock`].
     Order {

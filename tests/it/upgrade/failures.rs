@@ -1,10 +1,13 @@
 //! A successor that does not come up: nothing has changed, and the command says why.
 
-use super::{Said, ask, json, pid, run, runs, samples, start, status, tunnels, upgrade};
+use super::{
+    Said, ask, ends, json, pid, run, runs, samples, signal, start, status, tunnels, upgrade,
+};
 use crate::admin::http::{tcp, wait_for};
 use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::{Link, Party};
 use crate::support::program;
+use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -171,6 +174,26 @@ fn one_that_ends_as_soon_as_it_is_the_hub_is_told_as_an_outage() {
     before.link.exchange(1000).unwrap();
 }
 
+/// A supervisor knows the first of three processes: the second, which lives, is not what that waits for.
+#[test]
+fn a_supervised_process_hears_of_a_hub_that_ends_before_its_first_order() {
+    let party = Party::start(b'a');
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)));
+    let options = options.settings("upgrade_drain: 1d").argument("--takeover");
+    let hub = Hub::start(options.with_admin());
+    let mut of_the_first = Link::open(hub.addr(), NAME, party).unwrap();
+    let second = upgrade(&hub)["new_pid"].as_u64().unwrap();
+    let mut of_the_second = Link::open(hub.addr(), NAME, party).unwrap();
+    let text = "say(hello); hear(); say(ready); hear(); say('taken')";
+    with(&hub, &fake(&hub, "gone", text), "30");
+    of_the_first.was_reset();
+    ends(u64::from(hub.pid()));
+    of_the_second.exchange(1000).unwrap();
+    // It has the log that the exit code waits for.
+    signal(second, Signal::KILL);
+    assert_eq!(hub.wait_exit().code(), Some(71));
+}
+
 /// A newer one may have more to say; and a connection is no process.
 #[test]
 fn what_a_successor_says_and_is_not_understood_is_no_end_of_it() {
@@ -201,7 +224,7 @@ while not os.path.exists('go'): time.sleep(.01)
     assert!(reply.contains("counted"), "{reply}");
     comes("closed");
     // Asked once while it has a successor it closes what it has over `drain`.
-    before.hub.signal(rustix::process::Signal::TERM);
+    before.hub.signal(Signal::TERM);
     before.link.exchange(1000).unwrap();
     let gone = |line: &serde_json::Value| {
         let text = line["message"].as_str();
@@ -230,7 +253,7 @@ time.sleep(1000)
         match signalled {
             // The second one ends what the first has an hour for.
             true => wait_for("the end of the tunnel", || {
-                before.hub.signal(rustix::process::Signal::TERM);
+                before.hub.signal(Signal::TERM);
                 match before.link.exchange(1) {
                     Err(_) => Ok(()),
                     Ok(_) => Err("it stands".to_owned()),
@@ -427,7 +450,7 @@ fn another_file_in_the_place_of_the_admin_socket_is_not_taken_for_it() {
     let new = pid(hub);
     assert_ne!(new, u64::from(hub.pid()));
     drop(before.link);
-    super::ends(u64::from(hub.pid()));
+    ends(u64::from(hub.pid()));
     assert_eq!(pid(hub), new);
 }
 
