@@ -27,8 +27,9 @@ use tracing::{error, info, warn};
 /// Why there is none.
 const AS_INIT: &str = "this hub is process 1 of a container, which ends with it: put the new image \
                        into the deployment, and let a rolling update replace the container";
-const UNDER_INIT: &str = "this hub was started by process 1 of a container, which ends with it: put the \
-                          new image into the deployment, and let a rolling update replace the container";
+const UNDER_INIT: &str = "this hub was started by process 1 of a container, or from outside of it, and the \
+                          container ends with it: put the new image into the deployment, and let a \
+                          rolling update replace the container";
 const DRAINING: &str = "this hub is about to end: it takes no new clients";
 const UNDER_WAY: &str = "an upgrade is under way";
 const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), which would not know a \
@@ -43,9 +44,8 @@ const MET_WITHIN: Duration = Duration::from_secs(3);
 /// What goes on as process 1 when a child of its has ended: the inits of systems and of supervision,
 /// in a container, too. Any other ends with it, and the container ends (docker and podman `--init`, a
 /// shell, an entrypoint script that does not exec).
-const GOES_ON: [&str; 6] = [
+const GOES_ON: [&str; 5] = [
     "systemd",
-    "init",
     "openrc-init",
     "runit",
     "s6-svscan",
@@ -110,9 +110,10 @@ fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static s
     }
 }
 
-/// A successor is none of its children, though it comes to be below it.
+/// Or from outside of its pid namespace, where that has process 0 (pid_namespaces(7)). A successor is
+/// none of its children, though it comes to be below it.
 fn started_by_process_1() -> bool {
-    std::os::unix::process::parent_id() == 1 && !launch::is_successor()
+    std::os::unix::process::parent_id() <= 1 && !launch::is_successor()
 }
 
 /// Whether process 1 does; not where it cannot be seen.
@@ -120,7 +121,21 @@ fn ends_with_its_child() -> bool {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
     let apart = namespace.is_ok_and(|namespace| namespace != Path::new(OF_THE_MACHINE));
     let name = std::fs::read_to_string("/proc/1/comm");
-    apart && name.is_ok_and(|name| !GOES_ON.contains(&name.trim_end()))
+    let command = std::fs::read("/proc/1/cmdline").unwrap_or_default();
+    apart && name.is_ok_and(|name| !goes_on(name.trim_end(), &command))
+}
+
+/// Whether a process 1 goes on when a child of its has ended. `command`: its arguments, each ended by 0.
+fn goes_on(name: &str, command: &[u8]) -> bool {
+    GOES_ON.contains(&name) || (name == "init" && is_of_a_system(command))
+}
+
+/// "init" is anybody's name: an entrypoint script (which the kernel starts as its interpreter), or
+/// /dev/init, which podman puts into a container (`--init`). That of a system may have changed its
+/// title, `init [3]`.
+fn is_of_a_system(command: &[u8]) -> bool {
+    let title = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    title == b"init" || title.starts_with(b"init ") || title.ends_with(b"/sbin/init")
 }
 
 /// A candidate that is the hub; `None`: there is none, and whoever has asked knows why.
@@ -546,4 +561,26 @@ fn legacy(
         log_level: log_level.map(|level| level.to_string()),
         predecessors: links.iter().map(forefather).collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_is_known_by_more_than_its_name() {
+        for (name, command, wanted) in [
+            ("systemd", &b"/sbin/init\0splash\0"[..], true),
+            ("init", b"/sbin/init\0", true),
+            ("init", b"init [3]\0", true),
+            ("init", b"init\0", true),
+            ("init", b"/bin/sh\0/init\0", false),
+            ("init", b"/usr/bin/python3\0/sbin/init\0", false),
+            ("init", b"/dev/init\0--\0snihub\0run\0", false),
+            ("init", b"", false),
+            ("pause", b"/pause\0", false),
+        ] {
+            assert_eq!(goes_on(name, command), wanted, "{name} {command:?}");
+        }
+    }
 }

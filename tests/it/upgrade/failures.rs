@@ -549,6 +549,16 @@ fn below_a_process_1_that_ends_with_it_it_is_refused() {
     tells_of_a_rolling_update(&said);
 }
 
+/// As in a pod that shares its process namespace, whose process 1 is another container's.
+#[test]
+fn beside_a_process_1_that_is_not_its_own_it_is_refused() {
+    let beside = "unshare --map-root-user --pid --fork --kill-child --mount-proc sleep 1000 & \
+                  until init=$(pgrep --parent $!); do sleep 0.01; done; \
+                  nsenter --target \"$init\" --user --preserve-credentials --mount --pid -- \"$@\" & wait";
+    let said = in_a_container(&["sh", "-c", beside, "sh", "$HUB"], upgrade_in_vain);
+    tells_of_a_rolling_update(&said);
+}
+
 fn upgrade_in_vain(folder: &Path) -> Output {
     snihub_in(folder, &["upgrade", "--admin", "admin.sock"])
 }
