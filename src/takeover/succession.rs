@@ -36,8 +36,8 @@ const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), whi
                        process that was started elsewhere: use `snihub upgrade`";
 
 const APART: &str = "the process that asked to take over runs in another pid namespace (another \
-                     container?), where this hub cannot see it: start it in the hub's own (nsenter \
-                     --target PID --pid)";
+                     container?), where a number means another process: start it in the hub's own \
+                     (nsenter --target PID --pid)";
 
 /// One that has asked to take over comes as soon as it is told where; or is gone.
 const MET_WITHIN: Duration = Duration::from_secs(3);
@@ -393,15 +393,17 @@ impl Candidate {
     }
 
     /// What is told the service manager, and is ended if it fails, has to be the very process that is
-    /// to be the hub. (Who takes over by itself is known by the kernel's word.)
+    /// to be the hub; and what that says of processes has to mean the same here.
     fn is_the_process(&self, pid: Option<u32>) -> Result<(), String> {
-        let started = self.process.as_ref().filter(|_| self.words.is_some());
-        match (started, pid) {
-            (Some(started), Some(pid)) if started.pid != pid => Err(format!(
+        let known = self.process.as_ref().map(|process| process.pid);
+        match (known, pid) {
+            (Some(known), Some(pid)) if known != pid && self.words.is_some() => Err(format!(
                 "{} has started snihub as another process, {pid}: a script has to end in \
                  `exec snihub \"$@\"`, so that it becomes snihub",
                 self.name()
             )),
+            // The kernel's word: its own is of a pid namespace below ours.
+            (Some(known), Some(pid)) if known != pid => Err(APART.into()),
             _ => Ok(()),
         }
     }

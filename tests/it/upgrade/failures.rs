@@ -595,10 +595,39 @@ fn a_process_that_the_hub_cannot_see_does_not_take_over() {
     // Not right below process 1, which is another reason.
     let below = "sh -c '\"$@\"; exit' sh \"$@\"; exit";
     let said = in_a_container(&["sh", "-c", below, "sh", "$HUB"], |folder| {
-        let run = ["run", "--takeover", "--listen", "127.0.0.1:0"];
-        let files = ["--config", "hub.yaml", "--routes", "sni.yaml"];
-        snihub_in(folder, &[&run[..], &files].concat())
+        snihub_in(folder, &TAKEOVER)
     });
+    is_apart(&said);
+}
+
+/// The hub would be told numbers that are other processes for it.
+#[test]
+fn a_process_that_knows_itself_by_another_number_does_not_take_over() {
+    let mut before = Before::start();
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--pid", "--fork", "--kill-child"]);
+    command.arg(env!("CARGO_BIN_EXE_snihub")).args(TAKEOVER);
+    let said = command
+        .current_dir(before.hub.folder())
+        .env_remove("NOTIFY_SOCKET")
+        .output();
+    is_apart(&said.unwrap());
+    before.nothing_has_changed();
+}
+
+/// In the folder of a hub.
+const TAKEOVER: [&str; 8] = [
+    "run",
+    "--takeover",
+    "--listen",
+    "127.0.0.1:0",
+    "--config",
+    "hub.yaml",
+    "--routes",
+    "sni.yaml",
+];
+
+fn is_apart(said: &Output) {
     assert_eq!(said.status.code(), Some(71), "{said:?}");
     let words = String::from_utf8_lossy(&said.stderr);
     assert!(
