@@ -12,7 +12,7 @@ use crate::shutdown::Requests;
 use crate::takeover::{self, Farewell, Household, Links, Predecessor, TakeoverError};
 use crate::telemetry;
 use std::cell::OnceCell;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -213,7 +213,13 @@ fn find(loaded: &Loaded) -> Result<Option<Predecessor>, Exit> {
         exit::complain("snihub: --takeover: `admin` is off: the hub that runs cannot be found\n");
         return Err(Exit::Config);
     };
-    let reply = match client::ask(socket, "POST", "/api/takeover", &[]) {
+    let ask = || client::ask(socket, "POST", "/api/takeover", &[]);
+    // At a door that was closed meanwhile: there is another one now, or none.
+    let asked = match ask() {
+        Err(ClientError::Broken { error, .. }) if is_an_end(&error) => ask(),
+        asked => asked,
+    };
+    let reply = match asked {
         Ok(reply) => reply,
         Err(ClientError::NotRunning(socket)) => {
             info!("--takeover: no hub runs behind {}", socket.display());
@@ -231,6 +237,13 @@ fn find(loaded: &Loaded) -> Result<Option<Predecessor>, Exit> {
         (None, None) => Err(TakeoverError::Foreign),
     };
     found.map(Some).map_err(|error| not_started(&error.into()))
+}
+
+fn is_an_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof
+    )
 }
 
 /// The hub accepts: the process before it steps back, the doors open, the service manager is told.

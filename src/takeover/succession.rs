@@ -487,6 +487,8 @@ impl Candidate {
         let stepping_down = household
             .step_down
             .map(|step_down| step_down(new, self.adopted, self.notice.take()));
+        // Who asks for a hub when there is none is not to wait at a door that nobody opens.
+        drop(household.doors);
         let undecided = hub.step_back(over);
         let links = household.links.release(hub.predecessors(), new).await;
         let noticing = match stepping_down {

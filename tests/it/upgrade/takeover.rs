@@ -1,14 +1,16 @@
 //! `snihub run --takeover`: a process that finds the running hub by itself; and what a service manager
 //! hears of an upgrade.
 
-use super::{ask, ended, ends, pid, run, runs, signal, start, status, upgrade};
+use super::{ask, ended, ends, pid, run, runs, signal, socket, start, status, upgrade};
 use crate::admin::http::{unix, wait_for};
 use crate::support::hub::{Hub, Options};
 use crate::support::manager::{Manager, STORED, Told};
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -132,6 +134,32 @@ fn where_no_hub_runs_it_starts_as_usual() {
     }));
     upgrade(&hub);
     Link::open(hub.addr(), NAME, party).unwrap();
+}
+
+/// A process that is the hub no more has let it in, and goes: there is another hub, or none.
+#[test]
+fn a_door_that_closes_while_the_hub_is_looked_for_is_asked_again() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    hub.signal(Signal::KILL);
+    hub.wait_exit();
+    let door = socket(&hub);
+    drop(fs::remove_file(&door));
+    let closing = UnixListener::bind(&door).unwrap();
+    let mut child = another(&hub, None);
+    let (stream, _) = closing.accept().unwrap();
+    drop(closing);
+    drop(stream);
+    wait_for("it is the hub", || {
+        let said = run(&hub, &["status", "--format", "json"]);
+        let status = serde_json::from_str(&said.out).unwrap_or(Value::Null);
+        match status["pid"].as_u64() {
+            Some(pid) if pid == u64::from(child.id()) => Ok(()),
+            _ => Err(format!("{said:?}, {:?}", child.try_wait())),
+        }
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// A hub with one party, run by a service manager; `settings`: lines of hub.yaml.
