@@ -475,6 +475,18 @@ impl Candidate {
         self.wire.say(&Message::Estate(estate), &with).await
     }
 
+    /// Waits a little for its first order: a hub gives one as soon as it has what was handed on. How
+    /// one has ended instead; one that is slow, or has lost the connection, is a process all the same.
+    async fn ends_at_once(&mut self, process: &Process) -> Option<String> {
+        match timeout(SAID_WITHIN, self.wire.expect()).await {
+            Ok(true) | Err(_) => None,
+            Ok(false) => {
+                let ended = timeout(SAID_WITHIN, process.ended()).await;
+                ended.ok().map(|()| "before its first order".into())
+            }
+        }
+    }
+
     /// It is the hub from now on: gives up what there can be only one of, and hands on the rest.
     pub(crate) async fn takes_over(mut self, hub: &Hub, household: Household) -> Successor {
         let known = self.process.take();
@@ -505,8 +517,12 @@ impl Candidate {
         let with: Vec<_> = links.iter().map(|(_, socket)| socket.as_fd()).collect();
         let saying = timeout(LEGACY_WITHIN, self.wire.say(&legacy, &with)).await;
         let handed = saying.unwrap_or_else(|late| Err(late.into()));
-        let verdict = match handed {
-            Ok(()) => Ok(Upgraded {
+        let ended = match handed {
+            Ok(()) => self.ends_at_once(&process).await,
+            Err(error) => Some(error.to_string()),
+        };
+        let verdict = match ended {
+            None => Ok(Upgraded {
                 old,
                 new,
                 version: self.version.clone(),
@@ -514,10 +530,10 @@ impl Candidate {
                 over,
                 until,
             }),
-            Err(error) => Err(NotUpgraded {
+            Some(why) => Err(NotUpgraded {
                 outage: true,
                 ..NotUpgraded::of(format!(
-                    "process {new} has said that it is the hub, and ended at once ({error}): NOBODY \
+                    "process {new} has said that it is the hub, and ended at once ({why}): NOBODY \
                      ACCEPTS; start a hub"
                 ))
             }),

@@ -312,6 +312,8 @@ pub(super) fn hear(socket: &PacketSocket) -> io::Result<Got> {
 pub(super) struct Wire {
     socket: PacketStream,
     inbox: Inbox,
+    /// Has come, and is heard next.
+    next: Got,
 }
 
 impl Wire {
@@ -320,6 +322,7 @@ impl Wire {
         Ok(Wire {
             socket: PacketStream::new(socket)?,
             inbox: Inbox::default(),
+            next: None,
         })
     }
 
@@ -341,8 +344,19 @@ impl Wire {
         Ok(())
     }
 
+    /// Waits for the next message, which is heard later; whether there is one. Cancel safe.
+    pub(super) async fn expect(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.hear().await.unwrap_or(None);
+        }
+        self.next.is_some()
+    }
+
     /// The next message; `None`: nobody is left there. Cancel safe.
     pub(super) async fn hear(&mut self) -> io::Result<Got> {
+        if self.next.is_some() {
+            return Ok(self.next.take());
+        }
         loop {
             let Some(packet) = self.socket.recv().await? else {
                 return Ok(None);

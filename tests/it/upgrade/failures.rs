@@ -163,15 +163,21 @@ fn one_that_accepts_and_then_fails_changes_nothing() {
 /// There is no way back then: at least nobody is told that all is well.
 #[test]
 fn one_that_ends_as_soon_as_it_is_the_hub_is_told_as_an_outage() {
-    let mut before = Before::start();
-    let text = "say(hello); hear(); say(ready); hear(); hub.shutdown(socket.SHUT_RD); say('taken')";
-    let said = with(&before.hub, &fake(&before.hub, "gone", text), "30");
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(
-        said.out.starts_with("not upgraded: ") && said.out.contains("NOBODY ACCEPTS"),
-        "{said:?}"
-    );
-    before.link.exchange(1000).unwrap();
+    for last in [
+        "hub.shutdown(socket.SHUT_RD); say('taken')",
+        "say('taken')",
+        "say('taken'); hear()",
+    ] {
+        let mut before = Before::start();
+        let text = format!("say(hello); hear(); say(ready); hear(); {last}");
+        let said = with(&before.hub, &fake(&before.hub, "gone", &text), "30");
+        assert_eq!(said.code, Some(1), "{last}: {said:?}");
+        assert!(
+            said.out.starts_with("not upgraded: ") && said.out.contains("NOBODY ACCEPTS"),
+            "{last}: {said:?}"
+        );
+        before.link.exchange(1000).unwrap();
+    }
 }
 
 /// A supervisor knows the first of three processes: the second, which lives, is not what that waits for.
