@@ -30,12 +30,19 @@ fn kill_and_drain_reach_what_the_processes_before_hold() {
     let party = Party::start(b'a');
     let hub = start(&NAMES, party, "");
     let [mut a, mut b, mut c] = links(&hub, party);
-    upgrade(&hub);
+    let first = upgrade(&hub);
     let mut later = links(&hub, party);
-    upgrade(&hub);
+    let second = upgrade(&hub);
     let mut new = Link::open(hub.addr(), "b.example", party).unwrap();
     assert_eq!(tunnels(&hub).len(), 7);
-    assert_eq!(status(&hub)["predecessors"].as_array().unwrap().len(), 2);
+    let status = status(&hub);
+    let before = status["predecessors"].as_array().unwrap();
+    // Until when each said that its tunnels stand.
+    for (one, done) in before.iter().zip([second, first]) {
+        assert_eq!(one["pid"], done["old_pid"], "{status}");
+        assert_eq!(one["until_unix_ms"], done["until_unix_ms"], "{status}");
+    }
+    assert_eq!(before.len(), 2);
     let unlucky = id(&hub, "a.example");
     assert_eq!(
         ask(&hub, &["kill", &unlucky]),
