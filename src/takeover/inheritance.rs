@@ -349,6 +349,11 @@ impl Links {
         });
     }
 
+    /// It is gone: its connection is not kept.
+    fn forget(&self, gone: &Arc<server::Predecessor>) {
+        self.all().retain(|link| !Arc::ptr_eq(&link.one, gone));
+    }
+
     fn next(&self) -> Option<Link> {
         let mut all = self.all();
         (!all.is_empty()).then(|| all.remove(0))
@@ -423,7 +428,8 @@ impl Abroad {
                 },
             };
             if let Err(Gone) = done {
-                return self.control.predecessors().gone(&self.one);
+                self.control.predecessors().gone(&self.one);
+                return self.links.forget(&self.one);
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::admin::http::{unix, wait_for};
 use crate::support::hub::{PATIENCE, new_folder};
 use serde_json::{Value, json};
 use snihub::net::PacketSocket;
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -58,6 +59,20 @@ impl New {
         });
         unix(&door, "GET", "/api/status").json()
     }
+}
+
+/// Sockets of SOCK_SEQPACKET, type 5 of /proc/net/unix, that the process has open.
+fn connections(pid: u32) -> usize {
+    let all = fs::read_to_string("/proc/net/unix").unwrap();
+    let packets = all.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        (fields.get(4) == Some(&"0005")).then(|| format!("socket:[{}]", fields[6]))
+    });
+    let packets: HashSet<_> = packets.collect();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open = open.filter_map(|one| fs::read_link(one.ok()?.path()).ok());
+    open.filter(|one| packets.contains(one.to_str().unwrap_or_default()))
+        .count()
 }
 
 impl Drop for New {
@@ -130,4 +145,12 @@ fn processes_that_are_handed_on_late_are_given_orders() {
     });
     // What was counted is noted before that.
     assert_eq!(new.status()["accepted"], 12345);
+    // Of one that is gone nothing is kept: each had a connection, and a copy of it to hand on.
+    let pid = new.process.id();
+    assert_eq!(connections(pid), 4);
+    drop(old);
+    wait_for("one is let go", || match connections(pid) {
+        2 => Ok(()),
+        other => Err(other.to_string()),
+    });
 }
