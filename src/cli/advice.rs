@@ -19,9 +19,8 @@ type Given = Vec<(&'static str, String)>;
 
 static GIVEN: OnceLock<Given> = OnceLock::new();
 
-/// Keeps what the command line says of places; once.
-pub(super) fn keep(matches: &ArgMatches) {
-    let (mut command, mut matches) = (&Cli::command(), matches);
+/// Keeps what the command line, as `command` has parsed it, says of places; once.
+pub(super) fn keep(mut command: &Command, mut matches: &ArgMatches) {
     while let Some((name, inner)) = matches.subcommand() {
         let Some(found) = command.find_subcommand(name) else {
             break;

@@ -51,8 +51,8 @@ impl Columns {
 }
 
 /// A text behind `head`, in lines of at most `width` columns; those after the first begin at column
-/// `indent`. A word that is longer stays whole, and so does what stands in backticks: paths and command lines
-/// are to be copied.
+/// `indent`. A word that is longer stays whole, and so does what stands in backticks: paths and
+/// command lines are to be copied.
 pub(super) fn wrap(to: &mut String, head: &str, indent: usize, width: usize, text: &str) {
     to.push_str(head);
     let mut column = head.chars().count();

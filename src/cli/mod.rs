@@ -108,11 +108,12 @@ pub fn main() -> ExitCode {
 }
 
 fn parsed() -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches()?;
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
     let cli = Cli::from_arg_matches(&matches)?;
     // On a party's machine what is advised is for the hub's.
     if !matches!(&cli.command, Command::Doctor(args) if args.is_partys()) {
-        advice::keep(&matches);
+        advice::keep(&command, &matches);
     }
     Ok(cli)
 }

@@ -58,6 +58,7 @@ pub(super) enum Message {
     Refused { why: String },
     /// From now on by whoever is the hub: its number is the upper half of `id`. The first is given in
     /// its name, by the hub before it.
+    ///
     /// Who waits for it waits no longer when `until` has passed, and it is not to be done then: a
     /// number of [`clock`].
     Order {
