@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from .check import wait_for
+from .check import Failure, wait_for
 from .process import Process
 from .sandbox import HUB_ADDRESS, HUB_NAME
 
@@ -16,8 +16,8 @@ HAPROXY_MODES = {
 
 
 def libraries(debian):
-    """Where the unpacked programs find what is unpacked beside them."""
-    found = {path.parent for path in (debian / "usr/lib").rglob("*.so*")}
+    """Where the unpacked programs find what is unpacked beside them: some packages still have it in /lib."""
+    found = {path.parent for folder in ("lib", "usr/lib") for path in (debian / folder).rglob("*.so*")}
     return {"LD_LIBRARY_PATH": ":".join(map(str, sorted(found)))}
 
 
@@ -84,6 +84,7 @@ def traffic_server_files(debian, folder, port, routes, authority):
         "http.response_server_enabled": "INT 0",
         "http.server_ports": f"STRING {port}:ssl",
         "http.connect_ports": "STRING 443 6650-6700 30000-33000",
+        "body_factory.template_sets_dir": f"STRING {debian / 'etc/trafficserver/body_factory'}",
         "ssl.CA.cert.filename": f"STRING {authority.certificate.name}",
         "ssl.CA.cert.path": f"STRING {authority.folder}",
         "ssl.server.cert.path": f"STRING {certificate.parent}",
@@ -109,7 +110,9 @@ def versions(debian):
 
     def version(*argv):
         done = subprocess.run(argv, capture_output=True, text=True, env=libraries(debian))
-        return re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr).group()
+        if number := re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr):
+            return number.group()
+        raise Failure(f"{argv[0]} does not tell its version: {done.stderr.strip()[-200:]}")
 
     return {
         "HAProxy": version(debian / "usr/sbin/haproxy", "-v"),
