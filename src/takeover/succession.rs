@@ -27,9 +27,9 @@ use tracing::{error, info, warn};
 /// Why there is none.
 const AS_INIT: &str = "this hub is process 1 of a container, which ends with it: put the new image \
                        into the deployment, and let a rolling update replace the container";
-const UNDER_INIT: &str = "this hub was started by process 1 of a container, or from outside of it, and the \
-                          container ends with it: put the new image into the deployment, and let a \
-                          rolling update replace the container";
+const UNDER_INIT: &str = "this hub runs in a container that may end with it: of its parents, up to process 1, \
+                          none is known to go on (systemd, runit, s6, supervisord): put the new image \
+                          into the deployment, and let a rolling update replace the container";
 const DRAINING: &str = "this hub is about to end: it takes no new clients";
 const UNDER_WAY: &str = "an upgrade is under way";
 const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), which would not know a \
@@ -41,14 +41,16 @@ const APART: &str = "the process that asked to take over runs in another pid nam
 
 /// One that has asked to take over comes as soon as it is told where; or is gone.
 const MET_WITHIN: Duration = Duration::from_secs(3);
-/// What goes on as process 1 when a child of its has ended: the inits of systems and of supervision,
-/// in a container, too. Any other ends with it, and the container ends (docker and podman `--init`, a
-/// shell, an entrypoint script that does not exec).
-const GOES_ON: [&str; 5] = [
+/// What goes on when a child of its has ended: the inits of systems, and supervisors. Any other may end
+/// with it, and the container ends (docker and podman `--init`, a shell, an entrypoint script that does
+/// not exec).
+const GOES_ON: [&str; 7] = [
     "systemd",
     "openrc-init",
     "runit",
+    "runsv",
     "s6-svscan",
+    "s6-supervise",
     "supervisord",
 ];
 /// The pid namespace of the machine itself (PROC_PID_INIT_INO of linux/proc_ns.h).
@@ -99,7 +101,7 @@ pub(crate) async fn candidate(
 fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static str> {
     if std::process::id() == 1 {
         Some(AS_INIT)
-    } else if started_by_process_1() && ends_with_its_child() {
+    } else if ends_its_container() {
         Some(UNDER_INIT)
     } else if hub.control().is_draining() {
         Some(DRAINING)
@@ -110,24 +112,55 @@ fn refusal(hub: &Hub, household: &Household, asked: &Asked) -> Option<&'static s
     }
 }
 
-/// Or from outside of its pid namespace, where that has process 0 (pid_namespaces(7)). A successor is
-/// none of its children, though it comes to be below it.
-fn started_by_process_1() -> bool {
-    std::os::unix::process::parent_id() <= 1 && !launch::is_successor()
-}
-
-/// Whether process 1 does; not where it cannot be seen.
-fn ends_with_its_child() -> bool {
+/// Whether the container may end with this process: nobody of those below whom it runs is known to go
+/// on. Not where they cannot be seen. A successor is none of their children, though it comes to be below
+/// one of them.
+fn ends_its_container() -> bool {
     let namespace = std::fs::read_link("/proc/self/ns/pid");
     let apart = namespace.is_ok_and(|namespace| namespace != Path::new(OF_THE_MACHINE));
-    let name = std::fs::read_to_string("/proc/1/comm");
-    let command = std::fs::read("/proc/1/cmdline").unwrap_or_default();
-    apart && name.is_ok_and(|name| !goes_on(name.trim_end(), &command))
+    // Started again by somebody who is not known: by his own word, but for process 1.
+    let parent = std::os::unix::process::parent_id();
+    let taken_care_of = parent > 1 && launch::is_supervised();
+    apart && !launch::is_successor() && !taken_care_of && !one_goes_on(parent, Ancestor::read)
 }
 
-/// Whether a process 1 goes on when a child of its has ended. `command`: its arguments, each ended by 0.
-fn goes_on(name: &str, command: &[u8]) -> bool {
-    GOES_ON.contains(&name) || (name == "init" && is_of_a_system(command))
+/// Whether the process of this number does, or one of its parents up to process 1.
+fn one_goes_on(mut pid: u32, read: impl Fn(u32) -> Option<Ancestor>) -> bool {
+    loop {
+        // What comes from outside of its pid namespace has process 0 as its parent (pid_namespaces(7)),
+        // and ends with process 1 all the same.
+        pid = pid.max(1);
+        match read(pid) {
+            Some(one) if !one.goes_on() && pid > 1 => pid = one.parent,
+            one => return one.is_none_or(|one| one.goes_on()),
+        }
+    }
+}
+
+/// A process below which this one runs.
+struct Ancestor {
+    name: String,
+    /// Its arguments, each ended by 0.
+    command: Vec<u8>,
+    parent: u32,
+}
+
+impl Ancestor {
+    fn read(pid: u32) -> Option<Ancestor> {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).ok();
+        let stat = String::from_utf8_lossy(&read("stat")?).into_owned();
+        Some(Ancestor {
+            name: String::from_utf8_lossy(&read("comm")?).trim_end().into(),
+            command: read("cmdline").unwrap_or_default(),
+            parent: telemetry::stat_fields(&stat)?.nth(1)?.parse().ok()?,
+        })
+    }
+
+    /// Whether it does when a child of its has ended.
+    fn goes_on(&self) -> bool {
+        let name = self.name.as_str();
+        GOES_ON.contains(&name) || (name == "init" && is_of_a_system(&self.command))
+    }
 }
 
 /// "init" is anybody's name: an entrypoint script (which the kernel starts as its interpreter), or
@@ -600,7 +633,37 @@ mod tests {
             ("init", b"", false),
             ("pause", b"/pause\0", false),
         ] {
-            assert_eq!(goes_on(name, command), wanted, "{name} {command:?}");
+            let one = ancestor(name, command, 0);
+            assert_eq!(one.goes_on(), wanted, "{name} {command:?}");
         }
+    }
+
+    fn ancestor(name: &str, command: &[u8], parent: u32) -> Ancestor {
+        Ancestor {
+            name: name.into(),
+            command: command.into(),
+            parent,
+        }
+    }
+
+    #[test]
+    fn one_that_goes_on_is_looked_for_among_all_parents() {
+        let of = |parent: u32, all: &[(u32, &str, u32)]| {
+            one_goes_on(parent, |pid| {
+                let one = all.iter().find(|one| one.0 == pid);
+                one.map(|(_, name, parent)| ancestor(name, b"", *parent))
+            })
+        };
+        let [tini, runit] = [(1, "docker-init", 0), (1, "runit", 0)];
+        assert!(!of(1, &[tini]));
+        assert!(!of(7, &[tini, (7, "sh", 6), (6, "entrypoint.sh", 1)]));
+        assert!(of(7, &[tini, (7, "sh", 6), (6, "s6-supervise", 1)]));
+        assert!(of(7, &[runit, (7, "sh", 6), (6, "sh", 1)]));
+        // By `docker exec`.
+        assert!(!of(0, &[tini]));
+        assert!(!of(7, &[tini, (7, "sh", 0)]));
+        assert!(of(7, &[runit, (7, "sh", 0)]));
+        // Of another user, where /proc hides that.
+        assert!(of(7, &[tini]));
     }
 }

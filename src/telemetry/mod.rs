@@ -18,6 +18,7 @@ pub use log::{
     LOGS, LogFormat, LogGuard, choose_log_level, chosen_log_level, init_log, log_level,
     reopen_at_sigusr1, set_log_format,
 };
+pub use process::stat_fields;
 pub use recent::{Declined, KEPT, Recent};
 pub use record::{Facts, Outcome, Record, SessionId, session_id};
 pub use reloads::{LastReload, ReloadResult, Reloaded, Reloads};

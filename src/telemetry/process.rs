@@ -53,6 +53,12 @@ pub(super) fn figures() -> Vec<(&'static str, &'static str, bool, f64)> {
     figures
 }
 
+/// Of /proc/PID/stat the fields 3, 4 ... (proc(5)): the command before them, in parentheses, may hold
+/// anything.
+pub fn stat_fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    Some(stat[stat.rfind(')')? + 1..].split_ascii_whitespace())
+}
+
 struct Stat {
     cpu_ticks: u64,
     threads: u64,
@@ -66,10 +72,8 @@ impl Stat {
         Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)
     }
 
-    /// The command, in parentheses, may hold anything; what follows it are fields 3, 4 ...
     fn parse(stat: &str) -> Option<Stat> {
-        let fields: Vec<u64> = stat[stat.rfind(')')? + 1..]
-            .split_ascii_whitespace()
+        let fields: Vec<u64> = stat_fields(stat)?
             .map(|field| field.parse().unwrap_or(0))
             .collect();
         let field = |number: usize| fields.get(number - 3).copied();

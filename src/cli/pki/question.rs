@@ -3,6 +3,7 @@
 
 use super::Stop;
 use crate::cli::exit::Exit;
+use crate::telemetry::stat_fields;
 use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
@@ -182,10 +183,7 @@ fn stop() {
 /// namespace: getpgid and getsid of rustix take that for impossible.
 fn group_and_session(process: &str) -> Option<(i32, i32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The command, in parentheses, may hold anything.
-    let mut fields = stat[stat.rfind(')')? + 1..]
-        .split_ascii_whitespace()
-        .skip(2);
+    let mut fields = stat_fields(&stat)?.skip(2);
     let mut next = || fields.next()?.parse().ok();
     Some((next()?, next()?))
 }

@@ -274,6 +274,7 @@ time.sleep(1000)
 /// A hub as it is started by hand, by its name alone.
 #[test]
 fn what_is_started_is_what_stands_where_this_one_was_started_from() {
+    crate::support::hub::known_to_go_on();
     let party = Party::start(b'a');
     let folder = crate::support::hub::new_folder("path");
     let (program, admin) = (folder.join("snihub"), folder.join("admin.sock"));
@@ -547,12 +548,38 @@ fn as_process_1_it_is_refused() {
     tells_of_a_rolling_update(&said);
 }
 
-/// As `docker run --init` has it, or an entrypoint that does not exec.
+/// What is started in a container right below its process 1, and what is below that.
+const BELOW: &str = "\"$@\"; exit";
+
+/// As `docker run --init` has it, or an entrypoint that does not exec; or one below the other.
 #[test]
 fn below_a_process_1_that_ends_with_it_it_is_refused() {
-    let entrypoint = ["sh", "-c", "\"$@\"; exit", "sh", "$HUB"];
-    let said = in_a_container(&entrypoint, upgrade_in_vain);
-    tells_of_a_rolling_update(&said);
+    let [script, twice] = [
+        &["sh", "-c", BELOW, "sh"][..],
+        &["sh", "-c", BELOW, "sh"].repeat(2),
+    ];
+    for above in [script, twice] {
+        let said = in_a_container(&[above, &["$HUB"]].concat(), upgrade_in_vain);
+        tells_of_a_rolling_update(&said);
+    }
+}
+
+/// One whose name says so, or one that is said to be there.
+#[test]
+fn below_a_supervisor_that_is_not_process_1_it_is_not_refused() {
+    let folder = crate::support::hub::new_folder("supervisor");
+    let runsv = folder.join("runsv");
+    fs::write(&runsv, "#!/bin/sh\n\"$@\"\nexit\n").unwrap();
+    fs::set_permissions(&runsv, fs::Permissions::from_mode(0o755)).unwrap();
+    for above in [
+        &[runsv.to_str().unwrap()][..],
+        &["sh", "-c", "\"$@\" --takeover; exit", "sh"],
+    ] {
+        let entrypoint = [&["sh", "-c", BELOW, "sh"], above, &["$HUB"]].concat();
+        let said = in_a_container(&entrypoint, upgrade_in_vain);
+        assert_eq!(said.status.code(), Some(0), "{above:?}: {said:?}");
+    }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// As in a pod that shares its process namespace, whose process 1 is another container's.
@@ -581,28 +608,28 @@ fn tells_of_a_rolling_update(said: &Output) {
 /// An entrypoint that does not exec: process 1 is named as the script is.
 #[test]
 fn below_a_script_that_is_process_1_it_is_refused_and_below_an_init_it_is_not() {
+    let said = below_process_1("docker-entrypoint.sh", upgrade_in_vain);
+    tells_of_a_rolling_update(&said);
+    let said = below_process_1("runit", upgrade_in_vain);
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+}
+
+/// The same as [`in_a_container`], below a script of this name.
+fn below_process_1(name: &str, ask: impl Fn(&Path) -> Output) -> Output {
     let folder = crate::support::hub::new_folder("entrypoint");
-    for (name, goes_on) in [("docker-entrypoint.sh", false), ("runit", true)] {
-        let path = folder.join(name);
-        fs::write(&path, "#!/bin/sh\n\"$@\" & wait $!\nexit $?\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let said = in_a_container(&[path.to_str().unwrap(), "$HUB"], upgrade_in_vain);
-        match goes_on {
-            true => assert_eq!(said.status.code(), Some(0), "{said:?}"),
-            false => tells_of_a_rolling_update(&said),
-        }
-    }
+    let path = folder.join(name);
+    fs::write(&path, "#!/bin/sh\n\"$@\" & wait $!\nexit $?\n").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = in_a_container(&[path.to_str().unwrap(), "$HUB"], ask);
     fs::remove_dir_all(folder).unwrap();
+    said
 }
 
 /// The hub's kernel has no number for such a process: it could not be ended.
 #[test]
 fn a_process_that_the_hub_cannot_see_does_not_take_over() {
-    // Not right below process 1, which is another reason.
-    let below = "sh -c '\"$@\"; exit' sh \"$@\"; exit";
-    let said = in_a_container(&["sh", "-c", below, "sh", "$HUB"], |folder| {
-        snihub_in(folder, &TAKEOVER)
-    });
+    // Below anything else it is refused for another reason.
+    let said = below_process_1("runit", |folder| snihub_in(folder, &TAKEOVER));
     is_apart(&said);
 }
 
