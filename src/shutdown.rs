@@ -82,7 +82,7 @@ pub async fn wind_down(hub: &Hub, grace: Duration, stop: &mut mpsc::Receiver<()>
         Some(()) = stop.recv() => {
             info!(sessions = hub.sessions(), "asked again: ending at once");
             hub.kill();
-            hub.ended().await;
+            all_ended(hub, Duration::ZERO).await;
         }
     }
     tell_totals(hub);
@@ -95,7 +95,14 @@ async fn all_ended(hub: &Hub, grace: Duration) {
     let abroad = tokio::time::timeout(grace + LATE, gone);
     let ((), abroad) = tokio::join!(hub.ended(), abroad);
     if abroad.is_err() {
-        warn!("a process before this one has not ended in time: it is not waited for any more");
+        for one in hub.predecessors().family().living {
+            warn!(
+                pid = one.pid,
+                tunnels = one.open(),
+                "a process before this one does not end, and is left: it is stopped or overloaded, and \
+                 ends when it goes on (kill -CONT), or is ended (kill -KILL)"
+            );
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The new process: gets what the old one listens on, and gives it orders as long as it holds
 //! tunnels.
 
-use super::wire::{self, Estate, Forefather, Legacy, Message, Order, PROTOCOL, Reply, Wire};
+use super::wire::{self, Estate, Forefather, Legacy, Message, Mouth, Order, PROTOCOL, Reply, Wire};
 use super::{ANSWER_WITHIN, LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{Barrier, PacketSocket, Passed, PassedDoor};
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -331,6 +331,8 @@ impl Links {
         let (stopped, link) = (stop.clone(), Arc::clone(&one));
         let (control, links) = (control.clone(), self.clone());
         let task = tokio::spawn(async move {
+            let (ask, questions) = mpsc::unbounded_channel();
+            let ending = say_ends(wire.mouth(), orders, ask);
             let serving = Abroad {
                 wire,
                 one: link,
@@ -338,8 +340,14 @@ impl Links {
                 links,
                 next: 0,
             }
-            .serve(orders);
-            stopped.run_until_cancelled(serving).await;
+            .serve(questions);
+            let both = async {
+                tokio::select! {
+                    () = ending => {}
+                    () = serving => {}
+                }
+            };
+            stopped.run_until_cancelled(both).await;
         });
         self.all().push(Link {
             one,
@@ -396,6 +404,36 @@ fn first_of(pid: u32) -> u64 {
     u64::from(pid) << 32
 }
 
+/// Has a process end at once, or over some time: past a question that it does not answer, which would
+/// keep that for longer than this process may live. What is asked of it is passed on. Never comes back.
+async fn say_ends(
+    mouth: Mouth,
+    mut orders: UnboundedReceiver<Given>,
+    ask: UnboundedSender<(Question, Instant)>,
+) {
+    while let Some(Given { command, at }) = orders.recv().await {
+        let order = match command {
+            Command::Drain(over) => Order::Stop {
+                over_ms: over.as_millis() as u64,
+            },
+            Command::Kill => Order::Kill,
+            Command::Ask(question) => {
+                drop(ask.send((*question, at)));
+                continue;
+            }
+            _ => continue,
+        };
+        let order = Message::Order {
+            id: first_of(std::process::id()),
+            order,
+            until: None,
+        };
+        // Of one that is gone it is heard below.
+        drop(mouth.say(&order, &[]).await);
+    }
+    std::future::pending::<()>().await;
+}
+
 /// One of them, and the orders for it.
 type Added = (Arc<server::Predecessor>, UnboundedReceiver<Given>);
 
@@ -412,15 +450,15 @@ struct Abroad {
 struct Gone;
 
 impl Abroad {
-    /// Carries orders until it is gone: one at a time, so that no two messages stand in each other's
+    /// Carries questions until it is gone: one at a time, so that no two messages stand in each other's
     /// way.
-    async fn serve(mut self, mut orders: UnboundedReceiver<Given>) {
+    async fn serve(mut self, mut questions: UnboundedReceiver<(Question, Instant)>) {
         let mut clock = interval(COUNT_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.next = first_of(std::process::id());
         loop {
             let done = tokio::select! {
-                Some(order) = orders.recv() => self.carry(order).await,
+                Some((question, at)) = questions.recv() => self.carry(question, at).await,
                 _ = clock.tick() => self.count(Instant::now()).await,
                 heard = self.wire.hear() => match heard {
                     Ok(Some((message, with))) => self.told(message, with).await,
@@ -480,7 +518,7 @@ impl Abroad {
     }
 
     async fn count(&mut self, asked: Instant) -> Result<(), Gone> {
-        let counted = self.ask(Order::Count, Some(asked)).await?;
+        let counted = self.ask(Order::Count, asked).await?;
         if let Some(Reply::Counted { image, sessions }) = counted {
             self.control.predecessors().note(&self.one, &image);
             self.one.sessions.store(sessions, Relaxed);
@@ -489,23 +527,13 @@ impl Abroad {
     }
 
     /// An answer that does not come is not given: whoever waits for it hears so.
-    async fn carry(&mut self, order: Given) -> Result<(), Gone> {
-        let asked = Some(order.at);
-        let question = match order.command {
-            Command::Ask(question) => *question,
-            Command::Drain(over) => {
-                let over_ms = over.as_millis() as u64;
-                return self.ask(Order::Stop { over_ms }, None).await.map(drop);
-            }
-            Command::Kill => return self.ask(Order::Kill, None).await.map(drop),
-            _ => return Ok(()),
-        };
+    async fn carry(&mut self, question: Question, asked: Instant) -> Result<(), Gone> {
         match question {
             Question::Alive(reply) => {
                 let _ = reply.send(());
             }
             Question::Count(reply) => {
-                self.count(order.at).await?;
+                self.count(asked).await?;
                 let _ = reply.send(());
             }
             Question::Tunnels(reply) => {
@@ -539,9 +567,9 @@ impl Abroad {
         Ok(())
     }
 
-    /// `None`: no answer in time. `asked`: somebody waits for it since then, and what he is told that it
-    /// was not done is not done later; without, it is done whenever it is heard.
-    async fn ask(&mut self, order: Order, asked: Option<Instant>) -> Result<Option<Reply>, Gone> {
+    /// `None`: no answer in time. `asked`: since then somebody waits for it, and what he is told that it
+    /// was not done is not done later.
+    async fn ask(&mut self, order: Order, asked: Instant) -> Result<Option<Reply>, Gone> {
         let counts = matches!(order, Order::Count);
         let reply = self.ask_in_time(order, asked).await?;
         // Of its counts there are those of before.
@@ -552,29 +580,28 @@ impl Abroad {
         Ok(reply)
     }
 
-    async fn ask_in_time(
-        &mut self,
-        order: Order,
-        asked: Option<Instant>,
-    ) -> Result<Option<Reply>, Gone> {
-        let now = Instant::now();
-        let until = match asked.map(|asked| (asked + BEGUN_WITHIN).checked_duration_since(now)) {
+    async fn ask_in_time(&mut self, order: Order, asked: Instant) -> Result<Option<Reply>, Gone> {
+        let begun_within = (asked + BEGUN_WITHIN).checked_duration_since(Instant::now());
+        let Some(left) = begun_within else {
             // It has waited behind one that was not answered either.
-            Some(None) => return Ok(None),
-            Some(Some(left)) => Some(wire::clock() + left.as_millis() as u64),
-            None => None,
+            return Ok(None);
         };
+        let until = wire::clock() + left.as_millis() as u64;
         self.next += 1;
-        let deadline = asked.unwrap_or(now) + ANSWER_WITHIN;
-        match timeout_at(deadline, self.exchange(self.next, order, until)).await {
+        let exchange = self.exchange(self.next, order, until);
+        match timeout_at(asked + ANSWER_WITHIN, exchange).await {
             Ok(reply) => reply.map(Some),
             Err(_) => Ok(None),
         }
     }
 
-    async fn exchange(&mut self, id: u64, order: Order, until: Option<u64>) -> Result<Reply, Gone> {
+    async fn exchange(&mut self, id: u64, order: Order, until: u64) -> Result<Reply, Gone> {
         // An error is heard of below: what it said last may still be there.
-        let order = Message::Order { id, order, until };
+        let order = Message::Order {
+            id,
+            order,
+            until: Some(until),
+        };
         drop(self.wire.say(&order, &[]).await);
         loop {
             match self.wire.hear().await {

@@ -308,10 +308,30 @@ pub(super) fn hear(socket: &PacketSocket) -> io::Result<Got> {
     }
 }
 
+/// The half of a connection that says something.
+#[derive(Debug, Clone)]
+pub(super) struct Mouth(Arc<PacketStream>);
+
+impl Mouth {
+    /// Says something. A message that is given up halfway, or that another one comes into, is let go by
+    /// who hears the next one.
+    pub(super) async fn say(
+        &self,
+        message: &Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        for (head, body, with) in Packets::of(&bytes, descriptors) {
+            self.0.send(head, body, with).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A connection in a runtime.
 #[derive(Debug)]
 pub(super) struct Wire {
-    socket: PacketStream,
+    mouth: Mouth,
     inbox: Inbox,
     /// Has come, and is heard next.
     next: Got,
@@ -321,7 +341,7 @@ impl Wire {
     /// In the current runtime.
     pub(super) fn new(socket: PacketSocket) -> io::Result<Wire> {
         Ok(Wire {
-            socket: PacketStream::new(socket)?,
+            mouth: Mouth(Arc::new(PacketStream::new(socket)?)),
             inbox: Inbox::default(),
             next: None,
         })
@@ -329,20 +349,21 @@ impl Wire {
 
     /// The connection, for somebody who goes on with it.
     pub(super) fn copy(&self) -> io::Result<PacketSocket> {
-        self.socket.try_clone()
+        self.mouth.0.try_clone()
     }
 
-    /// Says something. A message that is given up halfway is let go by who hears the next one.
+    /// For who says something while an answer is waited for.
+    pub(super) fn mouth(&self) -> Mouth {
+        self.mouth.clone()
+    }
+
+    /// As [`Mouth::say`].
     pub(super) async fn say(
         &self,
         message: &Message,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        let bytes = serde_json::to_vec(message)?;
-        for (head, body, with) in Packets::of(&bytes, descriptors) {
-            self.socket.send(head, body, with).await?;
-        }
-        Ok(())
+        self.mouth.say(message, descriptors).await
     }
 
     /// Waits for the next message, which is heard later; whether there is one. Cancel safe.
@@ -359,7 +380,7 @@ impl Wire {
             return Ok(self.next.take());
         }
         loop {
-            let Some(packet) = self.socket.recv().await? else {
+            let Some(packet) = self.mouth.0.recv().await? else {
                 return Ok(None);
             };
             if let Some(message) = self.inbox.take(packet)? {

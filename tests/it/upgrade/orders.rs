@@ -384,6 +384,42 @@ fn a_stop_is_the_end_of_all() {
     assert!(!super::socket(&hub).exists());
 }
 
+/// It is told past the counts that it is asked for and does not tell; and the operator, its number.
+#[test]
+fn a_stop_reaches_a_process_before_that_is_stopped() {
+    for asked_twice in [false, true] {
+        let party = Party::start(b'a');
+        let drain = if asked_twice { "1h" } else { "1s" };
+        let hub = start(&NAMES, party, &format!("drain: {drain}"));
+        let old = pid(&hub);
+        let mut links = links(&hub, party);
+        upgrade(&hub);
+        let new = pid(&hub);
+        signal(old, Signal::STOP);
+        // From now on it is being asked for its counts.
+        assert_eq!(status(&hub)["predecessors"][0]["pid"], old);
+        signal(new, Signal::TERM);
+        if asked_twice {
+            let draining = |line: &Value| line["message"].as_str().is_some_and(is_draining);
+            hub.wait_line("it is draining", draining);
+            signal(new, Signal::TERM);
+        }
+        ends(new);
+        let left = |line: &Value| {
+            let text = line["message"].as_str().unwrap_or_default();
+            text.starts_with("a process before this one does not end, and is left")
+        };
+        assert_eq!(hub.wait_line("it is left", left)["pid"], old);
+        signal(old, Signal::CONT);
+        links.iter_mut().for_each(Link::was_reset);
+        ends(old);
+    }
+}
+
+fn is_draining(text: &str) -> bool {
+    text.starts_with("draining: no new connections")
+}
+
 /// A service manager signals all processes of a service, and the new one orders the old one to stop as
 /// well: whichever comes first, the tunnels have `drain`. Only who asks twice has them cut.
 #[test]
