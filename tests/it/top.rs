@@ -96,7 +96,7 @@ impl Terminal {
         })
     }
 
-    fn until(&self, what: &str, right: impl Fn(&str) -> bool) -> String {
+    fn until(&self, what: &str, mut right: impl FnMut(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let screen = self.screen();
@@ -277,6 +277,35 @@ fn a_hub_that_stands_still_is_seen_by_the_age_of_what_is_shown() {
     hub.signal(rustix::process::Signal::CONT);
     let screen = top.shows(&["ready, up", "a.example"]);
     assert!(!screen.contains(" old"), "{screen}");
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+}
+
+#[test]
+fn a_process_before_that_is_stopped_is_told_and_not_taken_for_the_hub() {
+    let party = Party::start(b'a');
+    let options = Options::routes(format!("sni:\n{}", party.entry("a.example")));
+    let hub = Hub::start(options.settings("upgrade_drain: 1d").with_admin());
+    let _link = Link::open(hub.addr(), "a.example", party).unwrap();
+    let socket = hub.folder().join("admin.sock");
+    let mut upgrade = Command::new(env!("CARGO_BIN_EXE_snihub"));
+    upgrade.args(["upgrade", "--admin"]).arg(&socket);
+    assert!(upgrade.output().unwrap().status.success());
+    hub.signal(rustix::process::Signal::STOP);
+    let mut top = Terminal::start(&socket, &[]);
+    top.shows(&["ready, up", "a.example"]);
+    top.press("3");
+    let told = format!("process {}, with 1 tunnel, does not answer", hub.pid());
+    let mut times = 0;
+    top.until(&told, |screen| {
+        assert!(!screen.contains(" old"), "{screen}");
+        times += usize::from(screen.contains(&told));
+        // For as long as two lists take.
+        times > 400
+    });
+    hub.signal(rustix::process::Signal::CONT);
+    let screen = top.shows(&["ready, up", "00000000"]);
+    assert!(!screen.contains("does not answer"), "{screen}");
     top.press("q");
     assert_eq!(top.ended(), Some(0));
 }

@@ -1,9 +1,9 @@
-//! Asks the hub on a thread of its own: an answer that takes long holds no key up.
+//! Asks the hub on threads of their own: an answer that takes long holds no key up, and no other answer.
 
-use crate::admin::client;
+use crate::admin::client::{self, ClientError};
 use serde_json::Value;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -19,12 +19,12 @@ pub(super) struct Reading {
     pub(super) status: Value,
     pub(super) table: Value,
     pub(super) refusals: Value,
-    /// If somebody looks at them.
-    pub(super) tunnels: Option<Value>,
 }
 
 pub(super) enum News {
     Reading(Box<Reading>),
+    /// If somebody looks at them. They take as long as the slowest process before the hub.
+    Tunnels(Value),
     /// Why there is none.
     Silence(String),
 }
@@ -32,34 +32,33 @@ pub(super) enum News {
 pub(super) struct Asking {
     news: Receiver<News>,
     tunnels: Arc<AtomicBool>,
-    /// Asks at once.
+    /// Asks for tunnels at once.
     now: Sender<()>,
+    /// The threads end with it.
+    _going_on: Sender<()>,
 }
 
 impl Asking {
     /// Every `interval`, and whenever somebody begins to look at tunnels.
     pub(super) fn start(socket: PathBuf, interval: Duration) -> io::Result<Asking> {
         let (tell, news) = mpsc::channel();
-        let (now, asked) = mpsc::channel();
         let tunnels = Arc::<AtomicBool>::default();
-        let wanted = Arc::clone(&tunnels);
-        std::thread::Builder::new()
-            .name("asking".into())
-            .spawn(move || {
-                loop {
-                    let told = match read(&socket, wanted.load(Relaxed)) {
-                        Ok(reading) => News::Reading(Box::new(reading)),
-                        Err(error) => News::Silence(error.to_string()),
-                    };
-                    if tell.send(told).is_err() {
-                        return;
-                    }
-                    if let Err(RecvTimeoutError::Disconnected) = asked.recv_timeout(interval) {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Asking { news, tunnels, now })
+        let (wanted, of_tunnels) = (Arc::clone(&tunnels), socket.clone());
+        let _going_on = ask_every(interval, tell.clone(), move || {
+            let reading = read(&socket).map(Box::new);
+            Some(reading.map(News::Reading))
+        })?;
+        let now = ask_every(interval, tell, move || {
+            let listed = || ask(&of_tunnels, "/api/tunnels", &[("limit", MOST_TUNNELS)]);
+            let listed = wanted.load(Relaxed).then(listed)?;
+            Some(listed.map(News::Tunnels))
+        })?;
+        Ok(Asking {
+            news,
+            tunnels,
+            now,
+            _going_on,
+        })
     }
 
     /// What came meanwhile.
@@ -75,23 +74,44 @@ impl Asking {
     }
 }
 
-fn read(socket: &std::path::Path, tunnels: bool) -> Result<Reading, client::ClientError> {
-    let ask = |path: &str, parameters: &[(&str, &str)]| {
-        client::ask(socket, "GET", path, parameters).map(|reply| reply.body)
-    };
-    let status = ask("/api/status", &[])?;
+/// Tells what `asked` comes to, on a thread of its own, until nobody is left who hears it; at once when
+/// something is sent.
+fn ask_every(
+    interval: Duration,
+    tell: Sender<News>,
+    asked: impl Fn() -> Option<Result<News, ClientError>> + Send + 'static,
+) -> io::Result<Sender<()>> {
+    let (now, at_once) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("asking".into());
+    thread.spawn(move || {
+        loop {
+            let told =
+                asked().map(|told| told.unwrap_or_else(|why| News::Silence(why.to_string())));
+            if told.is_some_and(|told| tell.send(told).is_err()) {
+                return;
+            }
+            if let Err(RecvTimeoutError::Disconnected) = at_once.recv_timeout(interval) {
+                return;
+            }
+        }
+    })?;
+    Ok(now)
+}
+
+fn read(socket: &Path) -> Result<Reading, ClientError> {
+    let status = ask(socket, "/api/status", &[])?;
+    let table = ask(socket, "/api/routes", &[])?;
+    // Each of the two waits a second for a process before the hub that does not answer.
     let at = Instant::now();
-    let table = ask("/api/routes", &[])?;
-    let refusals = ask("/api/refusals", &[("limit", MOST_REFUSALS)])?;
-    let tunnels = match tunnels {
-        true => Some(ask("/api/tunnels", &[("limit", MOST_TUNNELS)])?),
-        false => None,
-    };
+    let refusals = ask(socket, "/api/refusals", &[("limit", MOST_REFUSALS)])?;
     Ok(Reading {
         at,
         status,
         table,
         refusals,
-        tunnels,
     })
+}
+
+fn ask(socket: &Path, path: &str, parameters: &[(&str, &str)]) -> Result<Value, ClientError> {
+    client::ask(socket, "GET", path, parameters).map(|reply| reply.body)
 }

@@ -85,6 +85,7 @@ fn show(
         while let Some(news) = asking.news() {
             match news {
                 News::Reading(reading) => screen.take(&reading),
+                News::Tunnels(listed) => screen.list(&listed),
                 News::Silence(why) => screen.miss(why),
             }
             changed = true;

@@ -1,9 +1,11 @@
 //! What is looked at, in which order, and what the keys do to that.
 
 use super::asking::Reading;
-use super::tables::{Kind, Rates, Row, Tables};
+use super::tables::{self, Kind, Rates, Row, Tables};
+use crate::admin::client;
 use crate::cli::columns::{bytes, time};
 use crate::cli::hub::{number, printable, text};
+use crate::server::Silent;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::widgets::TableState;
 use serde_json::Value;
@@ -33,6 +35,10 @@ pub(super) struct Screen {
     pub(super) place: TableState,
     rates: Rates,
     tables: Tables,
+    /// `None`: not asked for yet.
+    tunnels: Option<Vec<Row>>,
+    /// Whose tunnels are not among them.
+    silent: Vec<Silent>,
     status: Value,
     /// When it was read; `None`: not yet.
     read: Option<Instant>,
@@ -55,6 +61,8 @@ impl Screen {
             place: TableState::new().with_selected(0),
             rates: Rates::default(),
             tables: Tables::default(),
+            tunnels: None,
+            silent: Vec::new(),
             status: Value::Null,
             read: None,
             interval,
@@ -67,6 +75,11 @@ impl Screen {
         self.status = reading.status.clone();
         self.read = Some(reading.at);
         self.silence = None;
+    }
+
+    pub(super) fn list(&mut self, listed: &Value) {
+        self.tunnels = Some(tables::tunnels(listed));
+        self.silent = client::silent(listed);
     }
 
     pub(super) fn miss(&mut self, why: String) {
@@ -116,8 +129,11 @@ impl Screen {
         (line, well)
     }
 
-    /// The last reload's fault, if it was refused.
+    /// What the table lacks; or the last reload's fault, if it was refused.
     pub(super) fn trouble(&self) -> Option<String> {
+        if let Some(first) = self.silent.first().filter(|_| self.wants_tunnels()) {
+            return Some(first.to_string());
+        }
         let last = &self.status["last_reload"];
         if last["result"] != "refused" {
             return None;
@@ -135,7 +151,7 @@ impl Screen {
         let all = match self.kind {
             Kind::Parties => &self.tables.parties,
             Kind::Links => &self.tables.links,
-            Kind::Tunnels => self.tables.tunnels.as_ref()?,
+            Kind::Tunnels => self.tunnels.as_ref()?,
             Kind::Refusals => &self.tables.refusals,
         };
         let found = |row: &&Row| {
@@ -203,7 +219,11 @@ impl Screen {
     }
 
     fn look_at(&mut self, place: usize) {
-        self.kind = Kind::ALL[place % Kind::ALL.len()];
+        let before = std::mem::replace(&mut self.kind, Kind::ALL[place % Kind::ALL.len()]);
+        if before != self.kind {
+            // They are asked for while somebody looks at them.
+            (self.tunnels, self.silent) = (None, Vec::new());
+        }
         self.place = TableState::new().with_selected(0);
     }
 

@@ -141,7 +141,6 @@ struct Counted {
 pub(super) struct Tables {
     pub(super) parties: Vec<Row>,
     pub(super) links: Vec<Row>,
-    pub(super) tunnels: Option<Vec<Row>>,
     pub(super) refusals: Vec<Row>,
     /// Of the whole hub.
     pub(super) rate: Option<u64>,
@@ -184,7 +183,6 @@ impl Rates {
         let tables = Tables {
             parties: parties(rows(&reading.table, "routes"), &flows),
             links: flows.iter().map(Flow::row).collect(),
-            tunnels: reading.tunnels.as_ref().map(tunnels),
             refusals: rows(&reading.refusals, "refusals")
                 .iter()
                 .map(refusal)
@@ -316,7 +314,7 @@ impl Party {
     }
 }
 
-fn tunnels(body: &Value) -> Vec<Row> {
+pub(super) fn tunnels(body: &Value) -> Vec<Row> {
     let row = |tunnel: &Value| {
         let from = match &tunnel["party"] {
             Value::Null => text(&tunnel["source"]),
