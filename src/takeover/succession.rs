@@ -510,14 +510,23 @@ impl Candidate {
 
     /// Waits a little for its first order: a hub gives one as soon as it has what was handed on. How
     /// one has ended instead; one that is slow, or has lost the connection, is a process all the same.
-    async fn ends_at_once(&mut self, process: &Process) -> Option<String> {
-        match timeout(SAID_WITHIN, self.wire.expect()).await {
-            Ok(true) | Err(_) => None,
-            Ok(false) => {
-                let ended = timeout(SAID_WITHIN, process.ended()).await;
-                ended.ok().map(|()| "before its first order".into())
-            }
+    async fn ends_at_once(&mut self, process: &Process, handed: io::Result<()>) -> Option<String> {
+        let why = match handed {
+            Ok(()) => match timeout(SAID_WITHIN, self.wire.expect()).await {
+                Ok(true) | Err(_) => return None,
+                Ok(false) => "before its first order".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if timeout(SAID_WITHIN, process.ended()).await.is_ok() {
+            return Some(why);
         }
+        warn!(
+            pid = process.pid,
+            "the successor is the hub, but does not hear this process ({why}): what was counted here is \
+             missing there, and its kill, drain and stop may not come here"
+        );
+        None
     }
 
     /// It is the hub from now on: gives up what there can be only one of, and hands on the rest.
@@ -550,11 +559,7 @@ impl Candidate {
         let with: Vec<_> = links.iter().map(|(_, socket)| socket.as_fd()).collect();
         let saying = timeout(LEGACY_WITHIN, self.wire.say(&legacy, &with)).await;
         let handed = saying.unwrap_or_else(|late| Err(late.into()));
-        let ended = match handed {
-            Ok(()) => self.ends_at_once(&process).await,
-            Err(error) => Some(error.to_string()),
-        };
-        let verdict = match ended {
+        let verdict = match self.ends_at_once(&process, handed).await {
             None => Ok(Upgraded {
                 old,
                 new,

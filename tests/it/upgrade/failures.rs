@@ -180,6 +180,22 @@ fn one_that_ends_as_soon_as_it_is_the_hub_is_told_as_an_outage() {
     }
 }
 
+/// It accepts, and is told as what it is.
+#[test]
+fn a_hub_that_has_lost_the_connection_is_a_hub() {
+    let mut before = Before::start();
+    let lost = "hub.shutdown(socket.SHUT_RD); say('taken'); time.sleep(15)";
+    let text = format!("say(hello); hear(); say(ready); hear(); {lost}");
+    let said = with(&before.hub, &fake(&before.hub, "lost", &text), "30");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.starts_with("upgraded: process "), "{said:?}");
+    before.hub.wait_line("what is missing", |line| {
+        let text = line["message"].as_str();
+        text.is_some_and(|text| text.starts_with("the successor is the hub, but does not hear"))
+    });
+    before.link.exchange(1000).unwrap();
+}
+
 /// A supervisor knows the first of three processes: the second, which lives, is not what that waits for.
 #[test]
 fn a_supervised_process_hears_of_a_hub_that_ends_before_its_first_order() {
