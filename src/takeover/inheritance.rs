@@ -143,6 +143,7 @@ impl Predecessor {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: Some(std::process::id()),
+            time: wire::time_namespace(),
         };
         match wire::say(&self.connection, &hello, &[]) {
             // What it has said last is still there.

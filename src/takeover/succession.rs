@@ -38,6 +38,9 @@ const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), whi
 const APART: &str = "the process that asked to take over runs in another pid namespace (another \
                      container?), where a number means another process: start it in the hub's own \
                      (nsenter --target PID --pid)";
+const APART_IN_TIME: &str = "the process that is to take over runs in another time namespace, where the clock \
+                             by which orders are late is another: start it in the hub's own (nsenter \
+                             --target PID --time)";
 
 /// One that has asked to take over comes as soon as it is told where; or is gone.
 const MET_WITHIN: Duration = Duration::from_secs(3);
@@ -399,6 +402,7 @@ impl Candidate {
                         protocol,
                         version,
                         pid,
+                        time,
                     },
                     _,
                 ) if !handed => {
@@ -411,6 +415,9 @@ impl Candidate {
                         ));
                     }
                     self.is_the_process(pid)?;
+                    if time.is_some_and(|time| Some(time) != wire::time_namespace()) {
+                        return Err(APART_IN_TIME.into());
+                    }
                     self.version = version;
                     let handing = self.hand_over(hub, household).await;
                     handing.map_err(|error| format!("handing over to {}: {error}", self.name()))?;

@@ -41,6 +41,9 @@ pub(super) enum Message {
         /// Its number as it knows it.
         #[serde(default)]
         pid: Option<u32>,
+        /// See [`time_namespace`].
+        #[serde(default)]
+        time: Option<String>,
     },
     /// What it is to have; the descriptors come with it.
     Estate(Estate),
@@ -58,7 +61,6 @@ pub(super) enum Message {
     Refused { why: String },
     /// From now on by whoever is the hub: its number is the upper half of `id`. The first is given in
     /// its name, by the hub before it.
-    ///
     /// Who waits for it waits no longer when `until` has passed, and it is not to be done then: a
     /// number of [`clock`].
     Order {
@@ -241,11 +243,18 @@ impl Inbox {
     }
 }
 
-/// Milliseconds that every process of the machine counts alike, and that no one sets (CLOCK_MONOTONIC,
-/// clock_gettime(2)).
+/// Milliseconds that every process of a [`time_namespace`] counts alike, and that no one sets
+/// (CLOCK_MONOTONIC, clock_gettime(2)).
 pub(super) fn clock() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// What tells whose [`clock`] this process has (time_namespaces(7)); `None`: the kernel knows of none
+/// (before Linux 5.6).
+pub(super) fn time_namespace() -> Option<String> {
+    let namespace = std::fs::read_link("/proc/self/ns/time").ok()?;
+    namespace.into_os_string().into_string().ok()
 }
 
 /// The packets of a message: the first byte, some bytes, some descriptors.

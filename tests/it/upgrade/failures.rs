@@ -646,21 +646,31 @@ fn below_process_1(name: &str, ask: impl Fn(&Path) -> Output) -> Output {
 fn a_process_that_the_hub_cannot_see_does_not_take_over() {
     // Below anything else it is refused for another reason.
     let said = below_process_1("runit", |folder| snihub_in(folder, &TAKEOVER));
-    is_apart(&said);
+    is_apart(&said, "pid namespace");
 }
 
 /// The hub would be told numbers that are other processes for it.
 #[test]
 fn a_process_that_knows_itself_by_another_number_does_not_take_over() {
+    does_not_take_over_from(&["--pid", "--kill-child"], "pid namespace");
+}
+
+/// Its orders would all be late, or none.
+#[test]
+fn a_process_that_has_another_clock_does_not_take_over() {
+    does_not_take_over_from(&["--time", "--monotonic", "1000"], "time namespace");
+}
+
+fn does_not_take_over_from(namespace: &[&str], words: &str) {
     let mut before = Before::start();
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--pid", "--fork", "--kill-child"]);
+    command.args(["--map-root-user", "--fork"]).args(namespace);
     command.arg(env!("CARGO_BIN_EXE_snihub")).args(TAKEOVER);
     let said = command
         .current_dir(before.hub.folder())
         .env_remove("NOTIFY_SOCKET")
         .output();
-    is_apart(&said.unwrap());
+    is_apart(&said.unwrap(), words);
     before.nothing_has_changed();
 }
 
@@ -676,13 +686,10 @@ const TAKEOVER: [&str; 8] = [
     "sni.yaml",
 ];
 
-fn is_apart(said: &Output) {
+fn is_apart(said: &Output, how: &str) {
     assert_eq!(said.status.code(), Some(71), "{said:?}");
     let words = String::from_utf8_lossy(&said.stderr);
-    assert!(
-        words.contains("pid namespace") && words.contains("nsenter"),
-        "{words}"
-    );
+    assert!(words.contains(how) && words.contains("nsenter"), "{words}");
 }
 
 fn snihub_in(folder: &Path, arguments: &[&str]) -> Output {
