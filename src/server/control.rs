@@ -203,7 +203,8 @@ impl Control {
     /// Those processes decide by the files that they have read, and ask this one before they let anybody
     /// in ([`Control::lets_in`]); but a client may have had that word a moment before, or none in time.
     /// So they are looked through until none is left that was in the middle of its hello; it has
-    /// hello_timeout and dial_timeout_total at most.
+    /// hello_timeout and dial_timeout_total at most. One that does not answer is looked through when it
+    /// does.
     pub async fn retire_abroad(&self, all: bool) {
         let began = Instant::now();
         let undecided_within = {
@@ -211,16 +212,29 @@ impl Control {
             settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
         };
         let mut look = all;
-        loop {
+        let mut told = false;
+        // The successor looks through them itself.
+        while !self.is_succeeded() {
             let undecided = !self.refresh().await || self.predecessors.undecided();
             look |= undecided;
-            if look {
-                self.retire_once((!all).then_some(began)).await;
-            }
-            if !undecided || began.elapsed() > undecided_within {
+            let silent = match look {
+                true => self.retire_once((!all).then_some(began)).await,
+                false => Vec::new(),
+            };
+            if silent.is_empty() && (!undecided || began.elapsed() > undecided_within) {
                 break;
             }
+            for one in silent.iter().filter(|_| !told) {
+                warn!(
+                    "{one}; tunnels there that the routes no longer allow are closed when it does"
+                );
+            }
+            told |= !silent.is_empty();
             sleep(LOOK_EVERY).await;
+            // However long it is stopped: it is asked for more than counts when it tells those.
+            while !silent.is_empty() && !self.is_succeeded() && !self.refresh().await {
+                sleep(LOOK_EVERY).await;
+            }
         }
     }
 
@@ -230,26 +244,23 @@ impl Control {
         still_routed(client, &self.snapshot())
     }
 
-    /// `since`: of those that were opened later.
-    async fn retire_once(&self, since: Option<Instant>) {
+    /// `since`: of those that were opened later. Comes back with who has not answered.
+    async fn retire_once(&self, since: Option<Instant>) -> Vec<Silent> {
         // How long one has stood is told after this: none seems to be younger than it is.
         let younger_than = since.map(|since| since.elapsed().as_millis() as u64);
-        let standing = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
-        let all = standing
-            .what
-            .into_iter()
-            .flatten()
-            .filter(|one| match younger_than {
-                Some(most) => one.stood_ms.is_some_and(|stood| stood < most),
-                None => true,
-            });
+        let Heard { what, mut silent } = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
+        let all = what.into_iter().flatten().filter(|one| match younger_than {
+            Some(most) => one.stood_ms.is_some_and(|stood| stood < most),
+            None => true,
+        });
         let gone = Arc::new(no_longer_routed(all, &self.snapshot()));
         if !gone.is_empty() {
             let these = Group::These(gone);
             let why = Ended::RouteRemoved;
             let drain = |reply| Question::Drain(these.clone(), RETIRE_OVER, why, reply);
-            self.ask_abroad(drain, PATIENCE_ABROAD).await;
+            silent.extend(self.ask_abroad(drain, PATIENCE_ABROAD).await.silent);
         }
+        silent
     }
 
     /// Waits until every worker has answered; told in the log each time another `patience` is over.

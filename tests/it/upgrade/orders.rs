@@ -10,6 +10,7 @@ use crate::support::party::{Link, Party};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use snihub::net::PacketSocket;
+use std::time::Duration;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
 
@@ -144,6 +145,29 @@ fn a_route_that_is_removed_is_gone_in_every_process() {
     ask(&hub, &["upgrade", "--allow-shrink"]);
     a.was_reset();
     ended(&hub, "route_removed", 3);
+}
+
+/// For longer than a client may be in the middle of its hello and dial.
+#[test]
+fn a_route_that_is_removed_is_gone_in_a_process_that_was_stopped() {
+    let party = Party::start(b'a');
+    let short = "hello_timeout: 1s\ndial_timeout: 1s\ndial_timeout_total: 1s";
+    let settings = format!("on_route_removed: close\n{short}");
+    let hub = start(&NAMES, party, &settings);
+    let [mut a, mut b, _c] = links(&hub, party);
+    let old = pid(&hub);
+    upgrade(&hub);
+    signal(old, Signal::STOP);
+    hub.edit_routes(&format!("sni:\n{}", party.entry("a.example")));
+    ask(&hub, &["reload", "--allow-shrink"]);
+    std::thread::sleep(Duration::from_secs(20));
+    signal(old, Signal::CONT);
+    b.was_reset();
+    a.exchange(1000).unwrap();
+    hub.wait_line("it was told", |line| {
+        let text = line["message"].as_str().unwrap_or_default();
+        text.starts_with(&format!("process {old}, with 3 tunnels, does not answer"))
+    });
 }
 
 /// The processes before do not read the files again: they ask the one that does.
