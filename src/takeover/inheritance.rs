@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,6 +27,10 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Within this an order is begun, or never: so long before nobody waits for its answer any more.
 const BEGUN_WITHIN: Duration = Duration::from_secs(5);
+
+/// For the answer that is on its way when a successor comes: what was ended by then the successor does not
+/// know, and who asked is not to hear that there was none.
+const FINISHED_WITHIN: Duration = Duration::from_millis(250);
 
 /// Of one that is stopped, or overloaded.
 const SILENT: &str = "the process before this one does not answer: what was asked on the admin door is \
@@ -341,14 +345,16 @@ impl Links {
                 links,
                 next: 0,
             }
-            .serve(questions);
-            let both = async {
-                tokio::select! {
-                    () = ending => {}
-                    () = serving => {}
-                }
+            .serve(questions, stopped.clone());
+            let stopping = async {
+                stopped.cancelled().await;
+                sleep(FINISHED_WITHIN).await;
             };
-            stopped.run_until_cancelled(both).await;
+            tokio::select! {
+                () = ending => {}
+                () = serving => {}
+                () = stopping => {}
+            }
         });
         self.all().push(Link {
             one,
@@ -381,8 +387,11 @@ impl Links {
             order: Order::Count,
             until: None,
         };
+        // All at once: each may take as long as an answer.
+        self.all().iter().for_each(|link| link.stop.cancel());
         let mut released = Vec::new();
         while let Some(link) = self.next() {
+            // One more may have been handed on meanwhile.
             link.stop.cancel();
             // A panic there was told by its own hook.
             drop(link.task.await);
@@ -451,14 +460,20 @@ struct Abroad {
 struct Gone;
 
 impl Abroad {
-    /// Carries questions until it is gone: one at a time, so that no two messages stand in each other's
-    /// way.
-    async fn serve(mut self, mut questions: UnboundedReceiver<(Question, Instant)>) {
+    /// Carries questions until it is gone, or none is to be carried any more: one at a time, so that no
+    /// two messages stand in each other's way.
+    async fn serve(
+        mut self,
+        mut questions: UnboundedReceiver<(Question, Instant)>,
+        stop: CancellationToken,
+    ) {
         let mut clock = interval(COUNT_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.next = first_of(std::process::id());
         loop {
             let done = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
                 Some((question, at)) = questions.recv() => self.carry(question, at).await,
                 _ = clock.tick() => self.count(Instant::now()).await,
                 heard = self.wire.hear() => match heard {

@@ -7,7 +7,7 @@ use snihub::net::PacketSocket;
 use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The first packet of a message, and its last.
@@ -22,6 +22,21 @@ pub(super) fn hear(from: &PacketSocket) -> Value {
     let packet = from.recv().unwrap().expect("a message");
     assert_eq!(packet.bytes[0], WHOLE);
     serde_json::from_slice(&packet.bytes[1..]).unwrap()
+}
+
+/// This test is the successor of the hub behind this door: it accepts, and is to be the hub.
+pub(super) fn succeed(door: &Path) -> PacketSocket {
+    let met = unix(door, "POST", "/api/takeover").json();
+    let wire = PacketSocket::connect(met["socket"].as_str().unwrap()).unwrap();
+    wire.set_timeout(Some(PATIENCE)).unwrap();
+    let me = std::process::id();
+    let hello = json!({"hello": {"protocol": 2, "version": "9", "pid": me}});
+    say(&wire, hello, &[]);
+    assert!(hear(&wire)["estate"].is_object());
+    let ready = json!({"ready": {"version": "9", "adopted": false}});
+    say(&wire, ready, &[]);
+    assert_eq!(hear(&wire), "go");
+    wire
 }
 
 /// A successor that this test is the old process of.
@@ -50,15 +65,58 @@ impl New {
         (New { folder, process }, old)
     }
 
-    /// What it says at its door, which opens when it is the hub.
+    /// What it says at its door.
     fn status(&self) -> Value {
+        unix(&self.door(), "GET", "/api/status").json()
+    }
+
+    /// It opens when it is the hub.
+    fn door(&self) -> PathBuf {
         let door = self.folder.join("admin.sock");
         wait_for("the hub", || match fs::metadata(&door) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         });
-        unix(&door, "GET", "/api/status").json()
+        door
     }
+}
+
+/// Its answer is on its way when the successor comes: who asks that would hear that there is no such tunnel.
+#[test]
+fn a_kill_that_is_being_done_is_told_as_done_whoever_is_the_hub_by_then() {
+    let (new, old) = New::start("kill");
+    say(&old, json!({"estate": {"pid": 4711}}), &[]);
+    assert!(hear(&old)["ready"].is_object());
+    say(&old, json!("go"), &[]);
+    assert_eq!(hear(&old), "taken");
+    say(&old, json!({"legacy": {}}), &[]);
+    let door = new.door();
+    let killing = {
+        let door = door.clone();
+        std::thread::spawn(move || unix(&door, "POST", "/api/tunnels/4711/end"))
+    };
+    let reply = |id: &Value, reply: Value| {
+        say(&old, json!({"reply": {"id": id, "reply": reply}}), &[]);
+    };
+    let end = loop {
+        let order = hear(&old)["order"].take();
+        if order["order"]["end"].is_object() {
+            break order["id"].clone();
+        }
+        let counted = json!({"counted": {"image": {}, "sessions": 0}});
+        reply(&order["id"], counted);
+    };
+    let next = succeed(&door);
+    say(&next, json!("taken"), &[]);
+    // The last that it does before it lets go of whom it asks.
+    wait_for("its door is closed", || match door.exists() {
+        true => Err("it is there".into()),
+        false => Ok(()),
+    });
+    reply(&end, json!({"ended": true}));
+    assert!(hear(&next)["legacy"].is_object());
+    let answer = killing.join().unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 /// Sockets of SOCK_SEQPACKET, type 5 of /proc/net/unix, that the process has open.

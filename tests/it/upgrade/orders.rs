@@ -1,15 +1,14 @@
 //! What the new process has done by the old one: kill, drain, removed routes, the end.
 
-use super::late::{hear, say};
+use super::late::{hear, say, succeed};
 use super::{
     Late, Said, ask, ended, ends, pid, run, samples, signal, start, status, tunnels, upgrade,
 };
 use crate::admin::http::{Half, unix, wait_for};
-use crate::support::hub::{Hub, PATIENCE};
+use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use snihub::net::PacketSocket;
 use std::time::Duration;
 
 const NAMES: [&str; 3] = ["a.example", "b.example", "c.example"];
@@ -351,24 +350,11 @@ fn an_order_that_is_heard_too_late_is_not_carried_out() {
     let hub = start(&NAMES, party, "");
     let mut link = Link::open(hub.addr(), "a.example", party).unwrap();
     let session = u64::from_str_radix(&id(&hub, "a.example"), 16).unwrap();
-    // This test is the successor.
-    let met = unix(&super::socket(&hub), "POST", "/api/takeover").json();
-    let wire = PacketSocket::connect(met["socket"].as_str().unwrap()).unwrap();
-    wire.set_timeout(Some(PATIENCE)).unwrap();
-    let me = std::process::id();
-    let hello = json!({"hello": {"protocol": 2, "version": "9", "pid": me}});
-    say(&wire, hello, &[]);
-    assert!(hear(&wire)["estate"].is_object());
-    say(
-        &wire,
-        json!({"ready": {"version": "9", "adopted": false}}),
-        &[],
-    );
-    assert_eq!(hear(&wire), "go");
+    let wire = succeed(&super::socket(&hub));
     say(&wire, json!("taken"), &[]);
     assert!(hear(&wire)["legacy"].is_object());
     let order = |number: u64, order: Value, until: Option<u64>| {
-        let id = u64::from(me) << 32 | number;
+        let id = u64::from(std::process::id()) << 32 | number;
         let order = json!({"order": {"id": id, "order": order, "until": until}});
         say(&wire, order, &[]);
         id
