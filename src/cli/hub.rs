@@ -75,24 +75,24 @@ impl Hub {
         })
     }
 
-    /// Prints an answer as it came, or as `text` has it; and to stderr whose part it lacks, which is
-    /// [`Exit::System`].
+    /// Prints an answer as it came, or as `text` has it; and before that to stderr whose part it lacks,
+    /// which is [`Exit::System`].
     pub(super) fn print(
         &self,
         body: &Value,
         text: impl FnOnce(&Value) -> String,
         exit: Exit,
     ) -> Exit {
-        let exit = match self.format {
-            Format::Text => answer(&advice::aimed(&text(body)), exit),
-            Format::Json => document(body.clone(), exit),
-        };
         let silent = client::silent(body);
         for one in &silent {
             complain(&format!(
                 "snihub: {one}; what is told here is without it, and it will do nothing later\n"
             ));
         }
+        let exit = match self.format {
+            Format::Text => answer(&advice::aimed(&text(body)), exit),
+            Format::Json => document(body.clone(), exit),
+        };
         match silent.is_empty() {
             true => exit,
             false => Exit::System,
