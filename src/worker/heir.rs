@@ -30,11 +30,11 @@ impl Heir {
         (Heir(asking), asked)
     }
 
-    /// Whether it would send this client to the same place; so it is where it does not say.
-    pub(super) async fn agrees(&self, client: Standing) -> bool {
+    /// Whether it would send this client to the same place; `None`: it does not say.
+    pub(super) async fn agrees(&self, client: Standing) -> Option<bool> {
         let (word, given) = oneshot::channel();
         // Nobody may be there to ask it any more.
         drop(self.0.send(Undecided { client, word }));
-        !matches!(timeout(WORD_WITHIN, given).await, Ok(Ok(false)))
+        timeout(WORD_WITHIN, given).await.ok()?.ok()
     }
 }

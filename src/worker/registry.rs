@@ -130,6 +130,7 @@ pub struct Live {
     pub(super) worker: Rc<Worker>,
     pub(super) id: SessionId,
     pub(super) entry: Rc<Entry>,
+    heir_is_silent: Cell<bool>,
 }
 
 impl Live {
@@ -141,6 +142,7 @@ impl Live {
             worker: Rc::clone(worker),
             id,
             entry: Rc::clone(entry),
+            heir_is_silent: Cell::new(false),
         }
     }
 
@@ -149,13 +151,16 @@ impl Live {
         self.entry.record.borrow_mut()
     }
 
-    /// Whether another process that is the hub by now would send this client to the same place.
+    /// Whether another process that is the hub by now would send this client to the same place; so it is
+    /// where that does not say, and then it is not asked again: a client waits for it once.
     pub async fn heir_agrees(&self, why: &Decided) -> bool {
         let heir = self.worker.heir.borrow().clone();
-        match heir {
-            Some(heir) => heir.agrees(Described::of(self.id, why)).await,
-            None => true,
-        }
+        let Some(heir) = heir.filter(|_| !self.heir_is_silent.get()) else {
+            return true;
+        };
+        let word = heir.agrees(Described::of(self.id, why)).await;
+        self.heir_is_silent.set(word.is_none());
+        word != Some(false)
     }
 
     /// The tunnel stands.

@@ -206,6 +206,26 @@ fn middle_of_its_hello(on_route_removed: &str) {
     }
 }
 
+/// A client waits for its word once, before the dial, and not once more after it.
+#[test]
+fn a_hub_that_says_nothing_of_a_client_is_not_asked_twice() {
+    let hub = start(&NAMES, Party::start(b'a'), "hello_timeout: 60s");
+    let mut late = Late::begin(&hub, "a.example");
+    let wire = succeed(&super::socket(&hub));
+    say(&wire, json!("taken"), &[]);
+    assert!(hear(&wire)["legacy"].is_object());
+    let id = u64::from(std::process::id()) << 32;
+    let count = || say(&wire, json!({"order": {"id": id, "order": "count"}}), &[]);
+    // It asks as soon as it has heard one order.
+    count();
+    assert_eq!(hear(&wire)["reply"]["id"], id);
+    assert_eq!(late.end(), b'a');
+    assert!(hear(&wire)["undecided"].is_object());
+    count();
+    let next = hear(&wire);
+    assert_eq!(next["reply"]["id"], id, "{next}");
+}
+
 /// Three processes, each the successor of the one before.
 #[test]
 fn all_processes_before_notice_that_the_hub_is_gone() {
