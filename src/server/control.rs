@@ -346,8 +346,7 @@ impl Control {
                 _ => without.push(one),
             }
         }
-        let living = self.predecessors.family().living;
-        without.retain(|one| living.iter().any(|other| Arc::ptr_eq(one, other)));
+        without.retain(|one| self.predecessors.lives(one));
         let silent = without.iter().map(|one| Silent {
             pid: one.pid,
             tunnels: one.open(),

@@ -144,6 +144,12 @@ impl Predecessors {
         self.family.send_replace(family);
     }
 
+    /// Whether it is not gone.
+    pub fn lives(&self, one: &Arc<Predecessor>) -> bool {
+        let living = &self.family.borrow().living;
+        living.iter().any(|other| Arc::ptr_eq(one, other))
+    }
+
     /// Waits until all are gone.
     pub async fn all_gone(&self) {
         // Cannot fail: `self` holds the sender.

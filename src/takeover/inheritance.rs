@@ -395,9 +395,7 @@ impl Links {
             link.stop.cancel();
             // A panic there was told by its own hook.
             drop(link.task.await);
-            let living = all.family().living;
-            let lives = living.iter().any(|one| Arc::ptr_eq(one, &link.one));
-            if let Some(socket) = link.socket.filter(|_| lives) {
+            if let Some(socket) = link.socket.filter(|_| all.lives(&link.one)) {
                 // Never waits: the socket does not block. One whose queue is full hears it from the
                 // successor.
                 drop(wire::say(&socket, &first, &[]));
