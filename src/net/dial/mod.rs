@@ -9,6 +9,7 @@ use crate::net::proxy_protocol::ProxyHeader;
 use crate::net::resolve::{Addresses, ResolveClient, ResolveError};
 use crate::net::sockopt::Keepalive;
 use race::Failure;
+use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -238,9 +239,11 @@ fn explain(target: &Target, failures: Vec<(SocketAddr, Failure)>) -> DialError {
 /// Both in one segment where they fit.
 async fn send(stream: &TcpStream, header: &[u8], preface: &[u8]) -> io::Result<()> {
     let (mut header, mut preface) = (header, preface);
-    while !(header.is_empty() && preface.is_empty()) {
-        stream.writable().await?;
-        match stream.try_write_vectored(&[IoSlice::new(header), IoSlice::new(preface)]) {
+    // A socket that has just connected has room, whether or not epoll has said so yet.
+    let mut sent =
+        SockRef::from(stream).send_vectored(&[IoSlice::new(header), IoSlice::new(preface)]);
+    loop {
+        match sent {
             Ok(n) => {
                 let of_header = n.min(header.len());
                 header = &header[of_header..];
@@ -249,6 +252,10 @@ async fn send(stream: &TcpStream, header: &[u8], preface: &[u8]) -> io::Result<(
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => return Err(e),
         }
+        if header.is_empty() && preface.is_empty() {
+            return Ok(());
+        }
+        stream.writable().await?;
+        sent = stream.try_write_vectored(&[IoSlice::new(header), IoSlice::new(preface)]);
     }
-    Ok(())
 }
