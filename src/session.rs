@@ -34,9 +34,17 @@ pub struct Accepted {
     pub pending: Held,
 }
 
+/// What a connection holds beside its socket.
+#[derive(Debug)]
+pub struct Places {
+    /// Among all sessions, until it is over.
+    pub session: Held,
+    /// Among those of its worker that have no tunnel yet.
+    pub opening: Held,
+}
+
 /// Carries one connection to its end. The record is told here or, if this future is dropped or
 /// panics, when `live` is dropped.
-/// `session` is the place among all sessions that it holds until then.
 ///
 /// What stands for months is this future. So the way to the tunnel has a box of its own, which goes
 /// when the tunnel stands; and neither this nor [`carry`] is an `async fn`, which would keep room for
@@ -45,9 +53,9 @@ pub fn session(
     worker: Rc<Worker>,
     accepted: Accepted,
     live: Live,
-    session: Held,
+    places: Places,
 ) -> impl Future<Output = ()> {
-    let opening = Box::pin(open(worker, accepted, live, session));
+    let opening = Box::pin(open(worker, accepted, live, places));
     async move {
         let Some(tunnel) = opening.await else {
             return;
@@ -79,9 +87,12 @@ async fn open(
     worker: Rc<Worker>,
     accepted: Accepted,
     live: Live,
-    session: Held,
+    places: Places,
 ) -> Option<impl Future<Output = ()>> {
-    match establish(&worker, accepted, &live).await {
+    let Places { session, opening } = places;
+    let established = establish(&worker, accepted, &live).await;
+    drop(opening);
+    match established {
         Ok(standing) => {
             let Standing {
                 client,

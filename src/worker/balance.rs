@@ -1,9 +1,8 @@
-//! Who gets a connection, and when a fat tunnel changes its worker.
+//! When a fat tunnel changes its worker.
 //!
-//! The kernel spreads connections by their addresses, evenly only in the long run: the worker that
-//! accepts keeps a connection, unless another one has clearly fewer. What it will weigh nobody knows
-//! then: links get fat long after they were opened. So two fat tunnels that meet on one worker
-//! while another has none part, see [`crate::tunnel::Pools::fat`].
+//! What a connection will weigh nobody knows when it is accepted: links get fat long after they were
+//! opened. So two fat tunnels that meet on one worker while another has none part, see
+//! [`crate::tunnel::Pools::fat`].
 
 use super::Worker;
 use super::orders::{Command, Door};
@@ -18,9 +17,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::task::spawn_local;
 
-/// A connection goes to another worker only if that one has this many sessions fewer, and a
-/// quarter fewer: a hand-over costs two epoll calls and a wake-up.
-const CLEARLY_LESS: usize = 16;
 /// A fat tunnel goes only where it leaves no worker with more than it found: from two to none.
 const CLEARLY_FEWER_FAT: usize = 2;
 /// Ticks between two departures: until then the other worker has counted the first.
@@ -52,15 +48,6 @@ pub struct Mover {
 }
 
 impl Worker {
-    /// The worker that a new connection goes to, if not this one.
-    pub(super) fn less_busy(&self) -> Option<&Door> {
-        let own = self.sessions.borrow().len();
-        let sessions = |door: &&Door| door.sessions.load(Relaxed);
-        let door = self.doors.iter().min_by_key(sessions)?;
-        let clearly = own > sessions(&door) + CLEARLY_LESS.max(own / 4);
-        (clearly && !self.draining.is_cancelled()).then_some(door)
-    }
-
     /// Once per tick: tells the others how many fat tunnels there are, and whether one may go.
     pub(super) fn balance(&self) {
         self.doors[self.index].fat.store(self.pools.fat(), Relaxed);

@@ -11,6 +11,7 @@ mod closing;
 mod heir;
 mod orders;
 mod registry;
+mod spread;
 
 pub use asked::{Group, Question, Standing};
 pub use balance::Belongings;
@@ -28,7 +29,7 @@ use crate::net::sockopt::{self, Keepalive};
 use crate::peek::{PeekOptions, Scratch};
 use crate::permits::{Caps, Permits, pipes_for, tunnels_for};
 use crate::route::Route;
-use crate::session::{Accepted, session};
+use crate::session::{Accepted, Places, session};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Ledger, Record, SessionId};
 use crate::tunnel::{Limits, Pools};
@@ -289,13 +290,15 @@ impl Worker {
 
     /// Keeps an accepted connection, or hands it to a worker that has clearly fewer.
     fn take(self: &Rc<Self>, accepted: listener::Accepted, inbound: &Arc<Inbound>) {
+        let elsewhere = self.less_busy();
         let arrival = Arrival {
             accepted,
             inbound: Arc::clone(inbound),
             at: Instant::now(),
             admission: self.shared.permits.admit(),
+            opening: elsewhere.unwrap_or(self.door()).opening.take(),
         };
-        let kept = match self.less_busy() {
+        let kept = match elsewhere {
             Some(door) => {
                 // Comes back if that worker has ended.
                 let sent = door.commands.send(Command::Adopt(Box::new(arrival)));
@@ -315,6 +318,7 @@ impl Worker {
             inbound,
             at,
             admission,
+            opening,
         } = arrival;
         let endpoints = accepted.endpoints;
         let stream = match TcpStream::from_std(accepted.stream) {
@@ -343,7 +347,11 @@ impl Worker {
             pending: admission.hello,
         };
         let worker = Rc::clone(self);
-        let task = spawn_local(session(worker, accepted, live, admission.session));
+        let held = Places {
+            session: admission.session,
+            opening,
+        };
+        let task = spawn_local(session(worker, accepted, live, held));
         // Set once, right here.
         drop(entry.task.set(task.abort_handle()));
     }
@@ -359,8 +367,12 @@ impl Worker {
         }
     }
 
+    fn door(&self) -> &Door {
+        &self.doors[self.index]
+    }
+
     fn publish_load(&self) {
-        self.doors[self.index]
+        self.door()
             .sessions
             .store(self.sessions.borrow().len(), Relaxed);
     }

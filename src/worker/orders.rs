@@ -7,7 +7,7 @@ use crate::net::listener;
 use crate::net::preface::HelloMemory;
 use crate::net::proxy_protocol::Trusted;
 use crate::net::resolve::ResolveClient;
-use crate::permits::{Admission, Permits};
+use crate::permits::{Admission, Gauge, Held, Permits};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Counters, Pairs, SessionId};
 use crate::tunnel::SpliceMode;
@@ -83,6 +83,7 @@ pub struct Arrival {
     pub(super) inbound: Arc<Inbound>,
     pub(super) at: Instant,
     pub(super) admission: Admission,
+    pub(super) opening: Held,
 }
 
 /// The way to a worker, for the control thread and the other workers.
@@ -92,6 +93,8 @@ pub struct Door {
     pub commands: mpsc::UnboundedSender<Command>,
     /// How many sessions it has.
     pub sessions: Arc<AtomicUsize>,
+    /// How many of them have no tunnel yet, with those that are on their way to it.
+    pub opening: Gauge,
     /// How many fat tunnels it had of late.
     pub fat: Arc<AtomicUsize>,
 }
@@ -102,6 +105,7 @@ impl Door {
         Door {
             commands,
             sessions: Arc::default(),
+            opening: Gauge::default(),
             fat: Arc::default(),
         }
     }

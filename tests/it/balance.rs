@@ -1,13 +1,56 @@
-//! Two tunnels that get fat on one worker while the other has none: one of them moves there, and
-//! neither they nor their records notice.
+//! Work is spread over the workers: connections on their way to a tunnel when they are accepted, fat
+//! tunnels when they get fat.
 
 use crate::support::hub::{Hub, Options};
 use crate::support::party::{Link, Party};
 use crate::tunnel::rig::{Pattern, receive, send};
 use rustix::process::Signal;
+use std::cell::Cell;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 const WORKERS: u64 = 2;
+
+/// The worker of a record's session, by its id.
+fn worker(record: &serde_json::Value) -> u64 {
+    u64::from_str_radix(record["session"].as_str().unwrap(), 16).unwrap() % WORKERS
+}
+
+/// The kernel alone spreads by chance: that none of these times differs by more than 8 happens once in 30.
+#[test]
+fn those_on_their_way_to_a_tunnel_are_spread_evenly() {
+    const CLIENTS: usize = 200;
+    let party = Party::start(b'a');
+    let routes = format!("sni:\n{}", party.entry("a.example"));
+    let hub = Hub::start(Options::routes(routes).settings(format!(
+        "workers: {WORKERS}\nlimits: {{pending_hellos_per_source: {}}}",
+        2 * CLIENTS
+    )));
+    for _ in 0..4 {
+        let mark = hub.mark();
+        let silent: Vec<_> = (0..CLIENTS)
+            .map(|_| TcpStream::connect(hub.addr()).unwrap())
+            .collect();
+        // Of as many as these some came behind them in each worker's queue: they have been accepted.
+        for _ in 0..16 {
+            Link::open(hub.addr(), "a.example", party).unwrap();
+        }
+        for mut client in &silent {
+            client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        }
+        let refused = [Cell::new(0), Cell::new(0)];
+        hub.wait_line_after(mark, "the last refusal", |record| {
+            if record["ended"] == "not_tls" {
+                let of_worker = &refused[worker(record) as usize];
+                of_worker.set(of_worker.get() + 1);
+            }
+            refused.iter().map(Cell::get).sum::<usize>() == CLIENTS
+        });
+        let [one, other] = refused.each_ref().map(Cell::get);
+        assert!(one.abs_diff(other) <= 8, "{one} and {other}");
+    }
+}
 
 /// Three links, of which two are on one worker: their sessions' ids say which one.
 fn two_on_one_worker(hub: &Hub, party: Party) -> Vec<(String, Link)> {
@@ -19,11 +62,7 @@ fn two_on_one_worker(hub: &Hub, party: Party) -> Vec<(String, Link)> {
                 line["message"] == "opened" && line["name"] == name
             });
             let session = opened["session"].as_str().unwrap().to_owned();
-            (
-                u64::from_str_radix(&session, 16).unwrap() % WORKERS,
-                session,
-                link,
-            )
+            (worker(&opened), session, link)
         })
         .collect();
     let twice =
