@@ -12,8 +12,10 @@ use asking::{Asking, News};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use screen::Screen;
 use std::io::{self, IsTerminal};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::sleep;
 use std::time::Duration;
 
 /// Shows who talks to whom, live: parties, pairs, tunnels, refusals; sorted and filtered by keys.
@@ -30,6 +32,8 @@ pub(super) struct Args {
     hub: Hub,
 }
 
+/// After a signal, if it does by itself.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether a key, a reading or a signal came.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -66,7 +70,8 @@ pub(super) fn run(args: &Args) -> Exit {
         let screen = Screen::new(interval);
         show(&mut terminal, screen, &asking, &stop)
     });
-    ratatui::restore();
+    // Of a terminal that is gone it cannot be told.
+    drop(ratatui::try_restore());
     match shown {
         Ok(()) => Exit::Ok,
         Err(error) => system("the terminal", &error),
@@ -143,6 +148,11 @@ fn stop_at_signals() -> io::Result<Arc<AtomicBool>> {
                 }
             });
             told.store(true, Relaxed);
+            // crossterm reads a terminal that is gone again and again, without an end, and looks at
+            // nothing else meanwhile.
+            sleep(ENDS_WITHIN);
+            drop(ratatui::try_restore());
+            process::exit(Exit::Ok.code().into());
         })?;
     Ok(stop)
 }
