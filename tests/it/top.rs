@@ -30,8 +30,8 @@ struct Terminal {
 impl Terminal {
     fn start(socket: &Path, arguments: &[&str]) -> Terminal {
         let (keys, inside) = ends();
-        let child = top(socket, arguments, &inside);
         let before = tcgetattr(&inside).unwrap();
+        let child = top(socket, arguments, &inside);
         let mut out = keys.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
         let raw = Arc::<Mutex<Vec<u8>>>::default();
@@ -337,7 +337,7 @@ fn a_process_before_that_is_stopped_is_told_and_not_taken_for_the_hub() {
         since.is_some_and(|since| since.elapsed() > Duration::from_secs(9))
     });
     hub.signal(rustix::process::Signal::CONT);
-    let screen = top.shows(&["ready, up", "00000000"]);
+    let screen = top.shows(&["ready, up", "0000000"]);
     assert!(!screen.contains("does not answer"), "{screen}");
     top.press("q");
     assert_eq!(top.ended(), Some(0));
