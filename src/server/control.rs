@@ -218,9 +218,13 @@ impl Control {
             let undecided = !self.refresh().await || self.predecessors.undecided();
             look |= undecided;
             let silent = match look {
-                true => self.retire_once((!all).then_some(began)).await,
-                false => Vec::new(),
+                true if !self.is_succeeded() => self.retire_once((!all).then_some(began)).await,
+                _ => Vec::new(),
             };
+            // What was under way then is not answered, and that says nothing of those processes.
+            if self.is_succeeded() {
+                break;
+            }
             if silent.is_empty() && (!undecided || began.elapsed() > undecided_within) {
                 break;
             }

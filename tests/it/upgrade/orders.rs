@@ -170,6 +170,40 @@ fn a_route_that_is_removed_is_gone_in_a_process_that_was_stopped() {
     });
 }
 
+/// A hub that is succeeded asks nobody any more, and knows of nobody that he does not answer.
+#[test]
+fn a_process_that_answers_is_not_called_silent_by_a_hub_that_is_succeeded() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "");
+    let _first = links(&hub, party);
+    let answers = pid(&hub);
+    upgrade(&hub);
+    let stopped = pid(&hub);
+    let _second = links(&hub, party);
+    upgrade(&hub);
+    signal(stopped, Signal::STOP);
+    hub.edit_routes(&format!(
+        "sni:\n{}",
+        NAMES[..2]
+            .iter()
+            .map(|name| party.entry(name))
+            .collect::<String>()
+    ));
+    // From now on it waits a second for the one that is stopped.
+    ask(&hub, &["reload"]);
+    upgrade(&hub);
+    std::thread::sleep(Duration::from_secs(2));
+    signal(stopped, Signal::CONT);
+    let words = format!("process {answers}, with");
+    let mut lines = hub.lines();
+    lines.retain(|line| {
+        line["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with(&words))
+    });
+    assert_eq!(lines, Vec::<Value>::new());
+}
+
 /// The processes before do not read the files again: they ask the one that does.
 #[test]
 fn who_was_in_the_middle_of_its_hello_is_let_in_by_the_routes_of_today() {
