@@ -1,6 +1,7 @@
 //! What the admin door can see of a running hub, and do to it.
 
-use super::predecessors::{Predecessor, Predecessors, no_longer_routed, still_routed};
+use super::predecessors::{Predecessor, Predecessors, still_routed};
+use super::removal::Removal;
 use super::silent::{Heard, Silent};
 use crate::health::{Board, Known};
 use crate::reload::{Asked, Told};
@@ -9,6 +10,7 @@ use crate::takeover;
 use crate::telemetry::{Counters, Reloads, SessionId, Tunnel};
 use crate::tunnel::Ended;
 use crate::worker::{Command, Door, Group, Question, RETIRE_OVER, Shared, Standing};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
@@ -197,46 +199,64 @@ impl Control {
     }
 
     /// Ends, over some seconds, the tunnels of the processes before this one that the generation in
-    /// force would not open today: all, or those that are opened from now on. What the tunnels of this
-    /// process come to, its workers know.
+    /// force, which has just come, would not open: with `close` all, else those that are opened from now
+    /// on. What the tunnels of this process come to, its workers know.
     ///
     /// Those processes decide by the files that they have read, and ask this one before they let anybody
     /// in ([`Control::lets_in`]); but a client may have had that word a moment before, or none in time.
     /// So they are looked through until none is left that was in the middle of its hello; it has
     /// hello_timeout and dial_timeout_total at most. One that does not answer is looked through when it
     /// does.
-    pub async fn retire_abroad(&self, all: bool) {
-        let began = Instant::now();
-        let undecided_within = {
-            let settings = &self.snapshot().settings;
-            settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
-        };
-        let mut look = all;
-        let mut told = false;
+    pub fn retire_abroad(&self, close: bool) {
+        if self.predecessors.family().living.is_empty() {
+            return;
+        }
+        let removal = self.predecessors.removals.begin(&self.snapshot(), close);
+        if let Some(removal) = removal {
+            let control = self.clone();
+            tokio::spawn(async move { control.retire(removal).await });
+        }
+    }
+
+    async fn retire(&self, mut removal: Removal) {
+        let removals = &self.predecessors.removals;
+        let mut look = false;
+        let mut told = Vec::new();
         // The successor looks through them itself.
         while !self.is_succeeded() {
+            removal = removals.latest(&removal).unwrap_or(removal);
+            let undecided_within = {
+                let settings = &self.snapshot().settings;
+                settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
+            };
             let undecided = !self.refresh().await || self.predecessors.undecided();
-            look |= undecided;
+            look |= undecided || removal.closes();
             let silent = match look {
-                true if !self.is_succeeded() => self.retire_once((!all).then_some(began)).await,
+                true if !self.is_succeeded() => self.retire_once(&removal).await,
                 _ => Vec::new(),
             };
             // What was under way then is not answered, and that says nothing of those processes.
             if self.is_succeeded() {
                 break;
             }
-            if silent.is_empty() && (!undecided || began.elapsed() > undecided_within) {
+            let decided = !undecided || removal.began.elapsed() > undecided_within;
+            if silent.is_empty() && decided && removals.end(&removal) {
                 break;
             }
-            for one in silent.iter().filter(|_| !told) {
+            for one in silent.iter().filter(|one| !told.contains(&one.pid)) {
                 warn!(
                     "{one}; tunnels there that the routes no longer allow are closed when it does"
                 );
             }
-            told |= !silent.is_empty();
+            told = silent.iter().map(|one| one.pid).collect();
             sleep(LOOK_EVERY).await;
-            // However long it is stopped: it is asked for more than counts when it tells those.
-            while !silent.is_empty() && !self.is_succeeded() && !self.refresh().await {
+            // However long it is stopped: it is asked for more than counts when it tells those. The
+            // others are looked through for the next generation meanwhile.
+            while !silent.is_empty()
+                && !self.is_succeeded()
+                && removals.latest(&removal).is_none()
+                && !self.refresh().await
+            {
                 sleep(LOOK_EVERY).await;
             }
         }
@@ -248,16 +268,15 @@ impl Control {
         still_routed(client, &self.snapshot())
     }
 
-    /// `since`: of those that were opened later. Comes back with who has not answered.
-    async fn retire_once(&self, since: Option<Instant>) -> Vec<Silent> {
+    /// Comes back with who has not answered.
+    async fn retire_once(&self, removal: &Removal) -> Vec<Silent> {
         // How long one has stood is told after this: none seems to be younger than it is.
-        let younger_than = since.map(|since| since.elapsed().as_millis() as u64);
+        let younger_than = removal.younger_than();
         let Heard { what, mut silent } = self.ask_abroad(Question::Standing, PATIENCE_ABROAD).await;
-        let all = what.into_iter().flatten().filter(|one| match younger_than {
-            Some(most) => one.stood_ms.is_some_and(|stood| stood < most),
-            None => true,
-        });
-        let gone = Arc::new(no_longer_routed(all, &self.snapshot()));
+        let in_force = self.snapshot();
+        let all = what.into_iter().flatten();
+        let gone = all.filter(|one| removal.ends(one, younger_than, &in_force));
+        let gone: Arc<HashSet<_>> = Arc::new(gone.map(|one| one.id).collect());
         if !gone.is_empty() {
             let these = Group::These(gone);
             let why = Ended::RouteRemoved;

@@ -7,6 +7,7 @@ mod control;
 mod counted;
 mod listeners;
 mod predecessors;
+mod removal;
 mod silent;
 
 pub use control::{Control, NoVerdict, Succeeded, VERDICT_WITHIN};
@@ -248,10 +249,7 @@ impl Hub {
         self.shared.pairs.set_most_routes(most);
         self.order(|| Command::Publish(Arc::clone(snapshot), retire));
         self.snapshot.send_replace(Arc::clone(snapshot));
-        if !self.predecessors.family().living.is_empty() {
-            let control = self.control();
-            tokio::spawn(async move { control.retire_abroad(retire).await });
-        }
+        self.control().retire_abroad(retire);
     }
 
     /// Stops accepting and begins to close what stands, also in the processes before this one, evenly

@@ -3,10 +3,10 @@
 //! Such a process takes orders as a worker does: it is one that is far away. What carries the orders
 //! there is not known here ([`crate::takeover`]).
 
+use super::removal::Removals;
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Counters, Declined, Image, Pairs, SessionId, Totals};
+use crate::telemetry::{Counters, Declined, Image, Pairs, Totals};
 use crate::worker::{Command, Standing};
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -73,6 +73,7 @@ pub struct Predecessors {
     /// Held while the family changes.
     changing: Mutex<()>,
     pairs: Arc<Pairs>,
+    pub(super) removals: Removals,
 }
 
 impl Predecessors {
@@ -82,6 +83,7 @@ impl Predecessors {
             family: watch::Sender::default(),
             changing: Mutex::default(),
             pairs,
+            removals: Removals::default(),
         })
     }
 
@@ -182,13 +184,4 @@ pub(super) fn still_routed(one: &Standing, snapshot: &Snapshot) -> bool {
         Ok(now) => now.route.id == one.route && now.target.to_string() == one.target,
         Err(_) => false,
     }
-}
-
-/// Those of `all` that it would not.
-pub(super) fn no_longer_routed(
-    all: impl Iterator<Item = Standing>,
-    snapshot: &Snapshot,
-) -> HashSet<SessionId> {
-    let gone = all.filter(|one| !still_routed(one, snapshot));
-    gone.map(|one| one.id).collect()
 }

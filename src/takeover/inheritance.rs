@@ -233,7 +233,7 @@ impl Predecessor {
         }
         let retire = settings.on_route_removed == OnRouteRemoved::Close;
         // Our files may be newer than those that it decides by.
-        tokio::spawn(async move { control.retire_abroad(retire).await });
+        control.retire_abroad(retire);
         info!("this process is the hub");
         Ok(links)
     }

@@ -170,6 +170,46 @@ fn a_route_that_is_removed_is_gone_in_a_process_that_was_stopped() {
     });
 }
 
+/// What was removed while tunnels of removed routes were closed is closed when it goes on; what was
+/// removed when they were kept, or has come back, is not. However often the routes change, it is told
+/// once.
+#[test]
+fn a_process_that_was_stopped_closes_what_each_generation_has_removed() {
+    let party = Party::start(b'a');
+    let hub = start(&NAMES, party, "on_route_removed: close");
+    let [mut a, mut b, mut c] = links(&hub, party);
+    let old = pid(&hub);
+    upgrade(&hub);
+    let settings = std::fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    let kept = settings.replace("on_route_removed: close", "on_route_removed: keep");
+    signal(old, Signal::STOP);
+    let reload = |names: &[&str]| {
+        let entries: String = names.iter().map(|name| party.entry(name)).collect();
+        hub.edit_routes(&format!("sni:\n{entries}"));
+        ask(&hub, &["reload", "--allow-shrink"]);
+    };
+    reload(&["b.example", "c.example"]);
+    reload(&["c.example"]);
+    hub.replace("hub.yaml", &kept);
+    reload(&["a.example", "c.example"]);
+    reload(&["a.example"]);
+    // By then each of them would have been told.
+    std::thread::sleep(Duration::from_secs(12));
+    signal(old, Signal::CONT);
+    b.was_reset();
+    ended(&hub, "route_removed", 1);
+    // Once more they are looked through.
+    std::thread::sleep(Duration::from_secs(4));
+    a.exchange(1000).unwrap();
+    c.exchange(1000).unwrap();
+    let mut told = hub.lines();
+    told.retain(|line| {
+        let text = line["message"].as_str().unwrap_or_default();
+        text.starts_with(&format!("process {old}, with 3 tunnels, does not answer"))
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
 /// A hub that is succeeded asks nobody any more, and knows of nobody that he does not answer.
 #[test]
 fn a_process_that_answers_is_not_called_silent_by_a_hub_that_is_succeeded() {
