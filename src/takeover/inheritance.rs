@@ -1,7 +1,9 @@
 //! The new process: gets what the old one listens on, and gives it orders as long as it holds
 //! tunnels.
 
-use super::wire::{self, Estate, Forefather, Legacy, Message, Mouth, Order, PROTOCOL, Reply, Wire};
+use super::wire::{
+    self, Estate, Forefather, Got, Legacy, Message, Mouth, Order, PROTOCOL, Reply, Wire,
+};
 use super::{ANSWER_WITHIN, LEGACY_WITHIN, READY_WITHIN, SAID_WITHIN};
 use crate::config::OnRouteRemoved;
 use crate::net::{Barrier, PacketSocket, Passed, PassedDoor};
@@ -31,6 +33,11 @@ const BEGUN_WITHIN: Duration = Duration::from_secs(5);
 /// For the answer that is on its way when a successor comes: what was ended by then the successor does not
 /// know, and who asked is not to hear that there was none.
 const FINISHED_WITHIN: Duration = Duration::from_millis(250);
+
+/// Questions that may stand unanswered: a process that is stopped reads nothing, and what waits in its
+/// socket's queue leaves less room for what has to come in, a stop and the first order of a successor. The
+/// queue has room for hundreds.
+const UNHEARD: u32 = 4;
 
 /// Of one that is stopped, or overloaded.
 const SILENT: &str = "the process before this one does not answer: what was asked on the admin door is \
@@ -344,6 +351,7 @@ impl Links {
                 control,
                 links,
                 next: 0,
+                unheard: 0,
             }
             .serve(questions, stopped.clone());
             let stopping = async {
@@ -442,6 +450,14 @@ async fn say_ends(
     std::future::pending::<()>().await;
 }
 
+/// The last is for counts: they are told however late, so that a process that goes on is heard.
+fn most_unheard(order: &Order) -> u32 {
+    match order {
+        Order::Count => UNHEARD,
+        _ => UNHEARD - 1,
+    }
+}
+
 /// One of them, and the orders for it.
 type Added = (Arc<server::Predecessor>, UnboundedReceiver<Given>);
 
@@ -452,6 +468,8 @@ struct Abroad {
     control: Control,
     links: Links,
     next: u64,
+    /// Questions that it was asked since it was heard last.
+    unheard: u32,
 }
 
 /// It is there no more.
@@ -473,15 +491,29 @@ impl Abroad {
                 biased;
                 () = stop.cancelled() => return,
                 Some((question, at)) = questions.recv() => self.carry(question, at).await,
-                _ = clock.tick() => self.count(Instant::now()).await,
-                heard = self.wire.hear() => match heard {
-                    Ok(Some((message, with))) => self.told(message, with).await,
-                    Ok(None) | Err(_) => self.lost(),
+                _ = clock.tick() => self.count(Instant::now()).await.map(drop),
+                heard = self.wire.hear() => match self.heard(heard) {
+                    Ok((message, with)) => self.told(message, with).await,
+                    Err(gone) => Err(gone),
                 },
             };
             if let Err(Gone) = done {
                 self.control.predecessors().gone(&self.one);
                 return self.links.forget(&self.one);
+            }
+        }
+    }
+
+    /// Whatever it says, it goes on.
+    fn heard(&mut self, heard: io::Result<Got>) -> Result<(Message, Vec<OwnedFd>), Gone> {
+        match heard {
+            Ok(Some(heard)) => {
+                self.unheard = 0;
+                Ok(heard)
+            }
+            Ok(None) | Err(_) => {
+                self.lost()?;
+                Err(Gone)
             }
         }
     }
@@ -531,13 +563,15 @@ impl Abroad {
         Err(Gone)
     }
 
-    async fn count(&mut self, asked: Instant) -> Result<(), Gone> {
+    /// Whether it has told them.
+    async fn count(&mut self, asked: Instant) -> Result<bool, Gone> {
         let counted = self.ask(Order::Count, asked).await?;
         if let Some(Reply::Counted { image, sessions }) = counted {
             self.control.predecessors().note(&self.one, &image);
             self.one.sessions.store(sessions, Relaxed);
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// An answer that does not come is not given: whoever waits for it hears so.
@@ -547,8 +581,9 @@ impl Abroad {
                 let _ = reply.send(());
             }
             Question::Count(reply) => {
-                self.count(asked).await?;
-                let _ = reply.send(());
+                if self.count(asked).await? {
+                    let _ = reply.send(());
+                }
             }
             Question::Tunnels(reply) => {
                 if let Some(Reply::Tunnels(mut tunnels)) = self.ask(Order::Tunnels, asked).await? {
@@ -600,6 +635,10 @@ impl Abroad {
             // It has waited behind one that was not answered either.
             return Ok(None);
         };
+        if self.unheard >= most_unheard(&order) {
+            return Ok(None);
+        }
+        self.unheard += 1;
         let until = wire::clock() + left.as_millis() as u64;
         self.next += 1;
         let exchange = self.exchange(self.next, order, until);
@@ -618,12 +657,10 @@ impl Abroad {
         };
         drop(self.wire.say(&order, &[]).await);
         loop {
-            match self.wire.hear().await {
-                Ok(Some((Message::Reply { id: of, reply }, _))) if of == id => return Ok(reply),
-                Ok(Some((message, with))) => self.told(message, with).await?,
-                Ok(None) | Err(_) => {
-                    self.lost()?;
-                }
+            let heard = self.wire.hear().await;
+            match self.heard(heard)? {
+                (Message::Reply { id: of, reply }, _) if of == id => return Ok(reply),
+                (message, with) => self.told(message, with).await?,
             }
         }
     }

@@ -72,8 +72,10 @@ impl Successor {
                 () = hub.ended(), if !over => over = true,
                 lived = &mut notice, if noticed.is_none() => noticed = Some(lived),
                 heard = wire.hear(), if connected => match heard {
-                    // It was told that this process does not answer.
-                    Ok(Some((Message::Order { until: Some(until), .. }, _))) if until < clock() => {}
+                    // It was told that this process does not answer. Counts are told all the same: by
+                    // them the hub hears that it does now.
+                    Ok(Some((Message::Order { until: Some(until), order, .. }, _)))
+                        if until < clock() && !matches!(order, Order::Count) => {}
                     Ok(Some((Message::Order { id, order, .. }, _))) => {
                         let pid = (id >> 32) as u32;
                         if heir.pid != pid {

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The first packet of a message, and its last.
 const WHOLE: u8 = 3;
@@ -117,6 +118,34 @@ fn a_kill_that_is_being_done_is_told_as_done_whoever_is_the_hub_by_then() {
     assert!(hear(&next)["legacy"].is_object());
     let answer = killing.join().unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// Else its socket's queue would be full when it is to stop. What it says at last, however late, has it
+/// asked again.
+#[test]
+fn a_process_that_reads_nothing_is_asked_no_more_than_a_few_times() {
+    let (new, old) = New::start("full");
+    say(&old, json!({"estate": {"pid": 4711}}), &[]);
+    assert!(hear(&old)["ready"].is_object());
+    say(&old, json!("go"), &[]);
+    assert_eq!(hear(&old), "taken");
+    say(&old, json!({"legacy": {}}), &[]);
+    // Each is told after a second without it.
+    for _ in 0..40 {
+        new.status();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    old.set_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut asked = Vec::new();
+    while let Ok(Some(packet)) = old.recv() {
+        asked.push(serde_json::from_slice::<Value>(&packet.bytes[1..]).unwrap());
+    }
+    assert!((1..=4).contains(&asked.len()), "{asked:?}");
+    old.set_timeout(Some(PATIENCE)).unwrap();
+    let id = &asked[0]["order"]["id"];
+    let counted = json!({"counted": {"image": {}, "sessions": 0}});
+    say(&old, json!({"reply": {"id": id, "reply": counted}}), &[]);
+    assert_eq!(hear(&old)["order"]["order"], "count");
 }
 
 /// Sockets of SOCK_SEQPACKET, type 5 of /proc/net/unix, that the process has open.

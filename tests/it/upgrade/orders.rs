@@ -467,6 +467,10 @@ fn an_order_that_is_heard_too_late_is_not_carried_out() {
     };
     let end = json!({"end": {"session": session}});
     order(1, end.clone(), Some(1));
+    // By its answer the hub hears that this process goes on.
+    let counted = order(4, json!("count"), Some(1));
+    let reply = hear(&wire);
+    assert_eq!(reply["reply"]["id"], counted, "{reply}");
     // As a hub gives it that knows of no deadline.
     let listed = order(2, json!("tunnels"), None);
     let reply = hear(&wire);
