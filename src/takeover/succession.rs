@@ -174,6 +174,14 @@ fn is_of_a_system(command: &[u8]) -> bool {
     title == b"init" || title.starts_with(b"init ") || title.ends_with(b"/sbin/init")
 }
 
+/// Whether these are two namespaces; one that is not seen (no /proc there, an older kernel) is not
+/// known to be another.
+fn differ(theirs: Option<String>, ours: Option<String>) -> bool {
+    theirs
+        .zip(ours)
+        .is_some_and(|(theirs, ours)| theirs != ours)
+}
+
 /// A candidate that is the hub; `None`: there is none, and whoever has asked knows why.
 async fn come(hub: &Hub, household: &Household, asked: Asked) -> Option<Candidate> {
     match asked {
@@ -415,7 +423,7 @@ impl Candidate {
                         ));
                     }
                     self.is_the_process(pid)?;
-                    if time.is_some_and(|time| Some(time) != wire::time_namespace()) {
+                    if differ(time, wire::time_namespace()) {
                         return Err(APART_IN_TIME.into());
                     }
                     self.version = version;
@@ -648,6 +656,16 @@ mod tests {
             let one = ancestor(name, command, 0);
             assert_eq!(one.goes_on(), wanted, "{name} {command:?}");
         }
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_seen_is_no_other_one() {
+        let [one, other] = ["time:[1]", "time:[2]"].map(|name| Some(name.to_owned()));
+        assert!(differ(one.clone(), other.clone()));
+        assert!(!differ(one.clone(), one.clone()));
+        assert!(!differ(one, None));
+        assert!(!differ(None, other));
+        assert!(!differ(None, None));
     }
 
     fn ancestor(name: &str, command: &[u8], parent: u32) -> Ancestor {
