@@ -81,13 +81,22 @@ impl Default for Keepalive {
 }
 
 /// What every tunnel socket has: NODELAY (the hub forwards what it read, at once) and keepalive
-/// (`None`: off). For a listener (inherited) or a socket about to connect.
+/// (`None`: off). For a listener, whose connections inherit it. An upstream's socket has NODELAY from
+/// [`crate::net::dial()`] and keepalive from [`crate::tunnel::Pools::set_keepalive`].
 ///
 /// # Errors
 /// What the kernel says; EINVAL for a keepalive outside its bounds.
 pub fn for_tunnels(socket: impl AsFd, keepalive: Option<Keepalive>) -> io::Result<()> {
+    SockRef::from(&socket).set_tcp_nodelay(true)?;
+    keep_alive(socket, keepalive)
+}
+
+/// Keepalive alone (`None`: off): four system calls where it is on.
+///
+/// # Errors
+/// What the kernel says; EINVAL for a keepalive outside its bounds.
+pub fn keep_alive(socket: impl AsFd, keepalive: Option<Keepalive>) -> io::Result<()> {
     let socket = SockRef::from(&socket);
-    socket.set_tcp_nodelay(true)?;
     match keepalive {
         None => socket.set_keepalive(false),
         Some(Keepalive { idle, probes }) => socket.set_tcp_keepalive(

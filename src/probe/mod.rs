@@ -217,7 +217,6 @@ impl Prober {
         let options = DialOptions {
             per_address,
             total,
-            keepalive: None,
             own: Arc::clone(&self.own),
         };
         let nothing = Preface::new(Vec::new(), HelloMemory::new(0).permit());

@@ -7,10 +7,12 @@ use super::pipe_pool::{KernelPipe, PipePool, SpliceMode};
 use super::scratch::Memory;
 use super::socket::Pipe;
 use super::{Handle, Limits};
+use crate::net::sockopt::{self, Keepalive};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::net::TcpStream;
 
 /// What a direction works with.
 pub(super) struct Kit<P> {
@@ -40,6 +42,7 @@ pub struct Pools {
     now: Cell<u64>,
     /// Length of the last tick in ms: how far `now` may be behind.
     behind: Cell<u64>,
+    keepalive: Cell<Option<Keepalive>>,
     pub(super) meters: Arc<Meters>,
 }
 
@@ -78,6 +81,7 @@ impl Pools {
             ticked: Cell::new(0),
             now: Cell::new(0),
             behind: Cell::new(1_000),
+            keepalive: Cell::new(None),
             meters,
         })
     }
@@ -85,6 +89,13 @@ impl Pools {
     /// Another bound of the pipes open at once. What is lent beyond it is closed as it comes back.
     pub fn set_most_pipes(&self, most: usize) {
         self.kit.pipes.set_most(most);
+    }
+
+    /// Of the upstreams' sockets from now on; `None`, as at first: off. A tunnel's gets it when the
+    /// tunnel first looks around, within some five seconds: most of those that are gone by then would
+    /// have paid more for it than for anything else but the connection itself.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) {
+        self.keepalive.set(keepalive);
     }
 
     /// To be called by the worker every 250 ms to 1 s: ends the tunnels that have been idle,
@@ -156,6 +167,13 @@ impl Pools {
     /// over too early.
     pub(super) fn stamp(&self) -> u64 {
         self.now.get() + self.behind.get()
+    }
+
+    pub(super) fn keep_alive(&self, upstream: &TcpStream) {
+        if let Some(keepalive) = self.keepalive.get() {
+            // Fails only for a descriptor that is no socket, or numbers that hub.yaml cannot have.
+            let _ = sockopt::keep_alive(upstream, Some(keepalive));
+        }
     }
 
     pub(super) fn count_wake_up(&self, moved: bool) {

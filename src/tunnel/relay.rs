@@ -70,6 +70,8 @@ pub struct Relaying {
     /// A tunnel moves to another worker once at most, so that none is sent to and fro.
     settled: bool,
     over: bool,
+    /// The upstream's socket has keepalive, or is to have none. (The client's inherited it.)
+    kept_alive: bool,
     /// Since when the first byte from the upstream is waited for.
     unanswered: Option<Instant>,
 }
@@ -124,6 +126,7 @@ impl Relaying {
             weight: Weight::default(),
             settled: false,
             over: false,
+            kept_alive: false,
             unanswered: Some(Instant::now()),
         };
         relaying.publish(true);
@@ -159,6 +162,9 @@ impl Relaying {
         let [client, upstream] = &**sockets;
         let ways = [(client, upstream), (upstream, client)];
         if looks {
+            if !std::mem::replace(&mut self.kept_alive, true) {
+                self.pools.keep_alive(upstream);
+            }
             for (direction, (source, _)) in self.directions.iter_mut().zip(ways) {
                 direction.look(source, &self.pools.kit);
             }

@@ -96,11 +96,13 @@ pub fn run(start: Start) -> io::Result<()> {
         } = start;
         let most_pipes = shared.pipes(&snapshot.settings, doors.len());
         let ledger = Ledger::new(Arc::clone(&counters), Arc::clone(&shared.pairs));
+        let pools = Pools::metered(splice, most_pipes, Arc::clone(&counters.tunnels));
+        pools.set_keepalive(keepalive(&snapshot.settings));
         let worker = Rc::new(Worker {
             index,
             snapshot: RefCell::new(snapshot),
             shared,
-            pools: Pools::metered(splice, most_pipes, Arc::clone(&counters.tunnels)),
+            pools,
             scratch: Scratch::new(),
             ledger,
             doors,
@@ -219,7 +221,6 @@ impl Worker {
         DialOptions {
             per_address: route.timeouts.dial.unwrap_or(settings.dial_timeout),
             total: settings.dial_timeout_total,
-            keepalive: keepalive(settings),
             own: Arc::clone(&self.shared.own),
         }
     }
@@ -267,6 +268,7 @@ impl Worker {
         let workers = self.doors.len();
         self.pools
             .set_most_pipes(self.shared.pipes(settings, workers));
+        self.pools.set_keepalive(keepalive(settings));
         for (listener, _) in listening {
             // Inherited by what it accepts from now on. A socket that listens takes the options.
             let _ = sockopt::for_tunnels(&**listener, keepalive(settings));

@@ -7,7 +7,6 @@ use crate::net::fence::is_own_listener;
 use crate::net::preface::Preface;
 use crate::net::proxy_protocol::ProxyHeader;
 use crate::net::resolve::{Addresses, ResolveClient, ResolveError};
-use crate::net::sockopt::Keepalive;
 use race::Failure;
 use socket2::SockRef;
 use std::fmt;
@@ -27,8 +26,6 @@ pub struct DialOptions {
     /// For everything: names, all addresses, and writing the preface (`dial_timeout_total`,
     /// default 15 s).
     pub total: Duration,
-    /// Of the upstream's socket; `None`: off.
-    pub keepalive: Option<Keepalive>,
     /// The hub's own listeners, as bound: never dialled.
     pub own: Arc<[SocketAddr]>,
 }
@@ -38,7 +35,6 @@ impl Default for DialOptions {
         DialOptions {
             per_address: Duration::from_secs(5),
             total: Duration::from_secs(15),
-            keepalive: Some(Keepalive::default()),
             own: Arc::from([]),
         }
     }
@@ -47,7 +43,7 @@ impl Default for DialOptions {
 /// An upstream that has had the PROXY header and the preface.
 #[derive(Debug)]
 pub struct Dialed {
-    /// NODELAY and keepalive are set.
+    /// NODELAY is set.
     pub stream: TcpStream,
     /// Where it is connected to.
     pub address: SocketAddr,
@@ -239,23 +235,26 @@ fn explain(target: &Target, failures: Vec<(SocketAddr, Failure)>) -> DialError {
 /// Both in one segment where they fit.
 async fn send(stream: &TcpStream, header: &[u8], preface: &[u8]) -> io::Result<()> {
     let (mut header, mut preface) = (header, preface);
-    // A socket that has just connected has room, whether or not epoll has said so yet.
-    let mut sent =
-        SockRef::from(stream).send_vectored(&[IoSlice::new(header), IoSlice::new(preface)]);
-    loop {
+    let mut told = false;
+    while !(header.is_empty() && preface.is_empty()) {
+        let both = [IoSlice::new(header), IoSlice::new(preface)];
+        let sent = match told {
+            true => stream.try_write_vectored(&both),
+            // A socket that has just connected has room, whether or not epoll has said so yet.
+            false => SockRef::from(stream).send_vectored(&both),
+        };
         match sent {
             Ok(n) => {
                 let of_header = n.min(header.len());
                 header = &header[of_header..];
                 preface = &preface[n - of_header..];
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                stream.writable().await?;
+                told = true;
+            }
             Err(e) => return Err(e),
         }
-        if header.is_empty() && preface.is_empty() {
-            return Ok(());
-        }
-        stream.writable().await?;
-        sent = stream.try_write_vectored(&[IoSlice::new(header), IoSlice::new(preface)]);
     }
+    Ok(())
 }

@@ -4,13 +4,14 @@
 
 use super::DialOptions;
 use crate::net::fence::route_source;
-use crate::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -167,17 +168,17 @@ async fn attempt(
             .checked_add(limit)
             .filter(|own| *own < deadline),
     };
-    match timeout_at(own_limit.unwrap_or(deadline), open(address, options)).await {
+    match timeout_at(own_limit.unwrap_or(deadline), open(address)).await {
         Ok(result) => result.map_err(Failure::Io),
         Err(_) if own_limit.is_some() => Err(Failure::TimedOut),
         Err(_) => Err(Failure::OutOfTime),
     }
 }
 
-async fn open(address: SocketAddr, options: &DialOptions) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    sockopt::for_tunnels(&socket, options.keepalive)?;
+    socket.set_tcp_nodelay(true)?;
     match socket.connect(&address.into()) {
         Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
         done => done?,
@@ -197,10 +198,25 @@ async fn open(address: SocketAddr, options: &DialOptions) -> io::Result<TcpStrea
     }
     // Nobody listens at a local address, and the kernel chose that very port to dial from: TCP's
     // simultaneous open (RFC 9293 3.5) connects the socket to itself.
-    if stream.local_addr()? == address {
+    if may_be_dialled_from(address.port()) && stream.local_addr()? == address {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+/// Whether the kernel may choose this port for a connection: as it was told when the first one was
+/// dialled (net.ipv4.ip_local_port_range, of both families).
+fn may_be_dialled_from(port: u16) -> bool {
+    static CHOSEN_FROM: LazyLock<RangeInclusive<u16>> = LazyLock::new(|| {
+        let told = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        port_range(&told.unwrap_or_default()).unwrap_or(0..=u16::MAX)
+    });
+    CHOSEN_FROM.contains(&port)
+}
+
+fn port_range(told: &str) -> Option<RangeInclusive<u16>> {
+    let mut ends = told.split_ascii_whitespace().map(str::parse);
+    Some(ends.next()?.ok()?..=ends.next()?.ok()?)
 }
 
 #[cfg(test)]
@@ -223,6 +239,14 @@ mod tests {
             .map(|n| SocketAddr::from(([10, 0, 0, n], 1)))
             .collect();
         assert_eq!(interleave(many).len(), MAX_ATTEMPTS);
+    }
+
+    #[test]
+    fn the_ports_that_the_kernel_dials_from_are_read_as_it_writes_them() {
+        assert_eq!(port_range("32768\t60999\n"), Some(32_768..=60_999));
+        for unknown in ["", "32768", "a b", "1 70000"] {
+            assert_eq!(port_range(unknown), None, "{unknown:?}");
+        }
     }
 
     #[test]

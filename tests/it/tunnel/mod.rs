@@ -3,6 +3,7 @@
 mod bytes;
 mod ending;
 mod half_close;
+mod keepalive;
 mod limits;
 mod moving;
 mod pipe_quota;
