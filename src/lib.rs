@@ -49,7 +49,7 @@
 //! | [`meter`] | numbers with one writer each | nothing |
 //! | [`net`] | sockets: listen, resolve, dial, options, PROXY header | `net::addr` |
 //! | [`peek`] | from a socket to a server name, bounded, one deadline | `tls`, `net` |
-//! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | `meter` |
+//! | [`tunnel`] | the relay: `splice(2)` or copy, half-close, RST, timeouts | `meter`, `net::sockopt` |
 //! | [`route`] | policy as pure values: `RouteTable::decide` | `tls`, `net::addr` |
 //! | [`config`] | files to meaning, ours and ATS's; every mistake with its line | constructors of `route` |
 //! | [`snapshot`] | what a session decides and dials by | `config`, `route` |

@@ -51,7 +51,8 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("telemetry", "meter net tunnel"),
     ("terminal", ""),
     ("tls", ""),
-    ("tunnel", "meter"),
+    // An option of a socket that it relays.
+    ("tunnel", "meter net::sockopt"),
     (
         "worker",
         "config net peek permits route session snapshot telemetry tunnel",
