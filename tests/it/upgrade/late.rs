@@ -66,6 +66,16 @@ impl New {
         (New { folder, process }, old)
     }
 
+    /// It is the hub, and has not heard what it is left.
+    fn take_over(what: &str) -> (New, PacketSocket) {
+        let (new, old) = New::start(what);
+        say(&old, json!({"estate": {"pid": 4711}}), &[]);
+        assert!(hear(&old)["ready"].is_object());
+        say(&old, json!("go"), &[]);
+        assert_eq!(hear(&old), "taken");
+        (new, old)
+    }
+
     /// What it says at its door.
     fn status(&self) -> Value {
         unix(&self.door(), "GET", "/api/status").json()
@@ -85,11 +95,7 @@ impl New {
 /// Its answer is on its way when the successor comes: who asks that would hear that there is no such tunnel.
 #[test]
 fn a_kill_that_is_being_done_is_told_as_done_whoever_is_the_hub_by_then() {
-    let (new, old) = New::start("kill");
-    say(&old, json!({"estate": {"pid": 4711}}), &[]);
-    assert!(hear(&old)["ready"].is_object());
-    say(&old, json!("go"), &[]);
-    assert_eq!(hear(&old), "taken");
+    let (new, old) = New::take_over("kill");
     say(&old, json!({"legacy": {}}), &[]);
     let door = new.door();
     let killing = {
@@ -124,11 +130,7 @@ fn a_kill_that_is_being_done_is_told_as_done_whoever_is_the_hub_by_then() {
 /// asked again.
 #[test]
 fn a_process_that_reads_nothing_is_asked_no_more_than_a_few_times() {
-    let (new, old) = New::start("full");
-    say(&old, json!({"estate": {"pid": 4711}}), &[]);
-    assert!(hear(&old)["ready"].is_object());
-    say(&old, json!("go"), &[]);
-    assert_eq!(hear(&old), "taken");
+    let (new, old) = New::take_over("full");
     say(&old, json!({"legacy": {}}), &[]);
     // Each is told after a second without it.
     for _ in 0..40 {
@@ -194,11 +196,7 @@ fn an_old_process_that_ends_in_the_middle_leaves_a_hub() {
 /// for gone; and what was counted.
 #[test]
 fn processes_that_are_handed_on_late_are_given_orders() {
-    let (new, old) = New::start("late");
-    say(&old, json!({"estate": {"pid": 4711}}), &[]);
-    assert!(hear(&old)["ready"].is_object());
-    say(&old, json!("go"), &[]);
-    assert_eq!(hear(&old), "taken");
+    let (new, old) = New::take_over("late");
     // Its doors open when it waits no longer.
     let before = new.status()["predecessors"].clone();
     assert_eq!(
