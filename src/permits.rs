@@ -7,7 +7,6 @@ use crate::net::SourceKey;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The upper bounds in force; see `limits` in hub.yaml.
@@ -109,31 +108,26 @@ impl Permits {
     }
 }
 
-/// A count of what is held at this moment.
-#[derive(Debug, Default, Clone)]
-pub struct Gauge(Arc<AtomicUsize>);
+/// A count of what is held at this moment. All workers write to it, so a holder is one more owner of
+/// the gauge and nothing else: the number of owners is the count.
+#[derive(Debug, Default)]
+pub struct Gauge(Arc<()>);
 
 /// One of a [`Gauge`]; given back when dropped.
 #[derive(Debug)]
 #[must_use = "dropping it gives it back"]
-pub struct Held(Arc<AtomicUsize>);
+#[expect(dead_code, reason = "held, not looked at")]
+pub struct Held(Arc<()>);
 
 impl Gauge {
     /// Takes one more.
     pub fn take(&self) -> Held {
-        self.0.fetch_add(1, Relaxed);
         Held(Arc::clone(&self.0))
     }
 
     /// How many are held.
     pub fn get(&self) -> usize {
-        self.0.load(Relaxed)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        Arc::strong_count(&self.0) - 1
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Door {
     /// How many sessions it has.
     pub sessions: Arc<AtomicUsize>,
     /// How many of them have no tunnel yet, with those that are on their way to it.
-    pub opening: Gauge,
+    pub opening: Arc<Gauge>,
     /// How many fat tunnels it had of late.
     pub fat: Arc<AtomicUsize>,
 }
@@ -105,7 +105,7 @@ impl Door {
         Door {
             commands,
             sessions: Arc::default(),
-            opening: Gauge::default(),
+            opening: Arc::default(),
             fat: Arc::default(),
         }
     }
