@@ -8,7 +8,7 @@ use crate::net::preface::Preface;
 use crate::net::proxy_protocol::ProxyHeader;
 use crate::net::resolve::{Addresses, ResolveClient, ResolveError};
 use race::Failure;
-use socket2::SockRef;
+use socket2::Socket;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -171,11 +171,13 @@ pub async fn dial(
     };
     let resolved = Instant::now();
     let (permitted, failures) = fence(target, &addresses, &options.own);
-    let won = race::connect(permitted, failures, options, deadline).await;
-    let (stream, address) = won.map_err(|failures| explain(target, failures))?;
-    let connect_time = resolved.elapsed();
     let header = header.map(|header| header.to_bytes()).unwrap_or_default();
-    match timeout_at(deadline, send(&stream, &header, preface.as_bytes())).await {
+    let first = FirstBytes([&header, preface.as_bytes()]);
+    let won = race::connect(permitted, failures, first, options, deadline).await;
+    let (Connected { stream, owed }, address) =
+        won.map_err(|failures| explain(target, failures))?;
+    let connect_time = resolved.elapsed();
+    match timeout_at(deadline, owed.send(&stream)).await {
         Ok(Ok(())) => Ok(Dialed {
             stream,
             address,
@@ -232,29 +234,41 @@ fn explain(target: &Target, failures: Vec<(SocketAddr, Failure)>) -> DialError {
     }
 }
 
-/// Both in one segment where they fit.
-async fn send(stream: &TcpStream, header: &[u8], preface: &[u8]) -> io::Result<()> {
-    let (mut header, mut preface) = (header, preface);
-    let mut told = false;
-    while !(header.is_empty() && preface.is_empty()) {
-        let both = [IoSlice::new(header), IoSlice::new(preface)];
-        let sent = match told {
-            true => stream.try_write_vectored(&both),
-            // A socket that has just connected has room, whether or not epoll has said so yet.
-            false => SockRef::from(stream).send_vectored(&both),
-        };
-        match sent {
-            Ok(n) => {
-                let of_header = n.min(header.len());
-                header = &header[of_header..];
-                preface = &preface[n - of_header..];
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                stream.writable().await?;
-                told = true;
-            }
-            Err(e) => return Err(e),
-        }
+/// What an upstream gets before anything else, and in one segment where it fits: the PROXY header
+/// and the client's first bytes.
+#[derive(Debug, Clone, Copy)]
+struct FirstBytes<'a>([&'a [u8]; 2]);
+
+/// A connection that stands.
+struct Connected<'a> {
+    stream: TcpStream,
+    /// What it has not had yet.
+    owed: FirstBytes<'a>,
+}
+
+impl<'a> FirstBytes<'a> {
+    /// What is left when `n` of them are sent.
+    fn after(self, n: usize) -> FirstBytes<'a> {
+        let [header, preface] = self.0;
+        let of_header = n.min(header.len());
+        FirstBytes([&header[of_header..], &preface[n - of_header..]])
     }
-    Ok(())
+
+    /// One `sendmsg`, whether or not epoll has said that there is room.
+    fn send_now(self, socket: &Socket) -> io::Result<FirstBytes<'a>> {
+        let sent = socket.send_vectored(&self.0.map(IoSlice::new))?;
+        Ok(self.after(sent))
+    }
+
+    async fn send(mut self, stream: &TcpStream) -> io::Result<()> {
+        while self.0.iter().any(|bytes| !bytes.is_empty()) {
+            stream.writable().await?;
+            match stream.try_write_vectored(&self.0.map(IoSlice::new)) {
+                Ok(n) => self = self.after(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
 }

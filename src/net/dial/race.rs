@@ -2,7 +2,7 @@
 //! address starts when the last one failed or 250 ms went by; the first to connect wins, the
 //! others are closed.
 
-use super::DialOptions;
+use super::{Connected, DialOptions, FirstBytes};
 use crate::net::fence::route_source;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
@@ -81,28 +81,33 @@ impl fmt::Display for Failure {
     }
 }
 
-type Attempt<'a> = Pin<Box<dyn Future<Output = Result<TcpStream, Failure>> + Send + 'a>>;
+type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Connected<'a>, Failure>> + Send + 'a>>;
 
-/// Connects to the first of `addresses` that answers. `failures`: what is known to fail already;
-/// all of them come back if none connects.
-pub(super) async fn connect(
+/// Connects to the first of `addresses` that answers, and may have sent it some of the first bytes: an
+/// attempt that has is done in the same poll, so no other upstream gets any. `failures`: what is known
+/// to fail already; all of them come back if none connects.
+pub(super) async fn connect<'a>(
     addresses: Vec<SocketAddr>,
     mut failures: Vec<(SocketAddr, Failure)>,
-    options: &DialOptions,
+    first: FirstBytes<'a>,
+    options: &'a DialOptions,
     deadline: Instant,
-) -> Result<(TcpStream, SocketAddr), Vec<(SocketAddr, Failure)>> {
+) -> Result<(Connected<'a>, SocketAddr), Vec<(SocketAddr, Failure)>> {
     if let ([address], true) = (&addresses[..], failures.is_empty()) {
         // The usual case has nobody to race with.
-        let won = attempt(*address, options, deadline).await;
+        let won = attempt(*address, first, options, deadline).await;
         return won
-            .map(|stream| (stream, *address))
+            .map(|connected| (connected, *address))
             .map_err(|failure| vec![(*address, failure)]);
     }
     let mut waiting = interleave(addresses).into_iter();
     let mut running: Vec<(SocketAddr, Attempt<'_>)> = Vec::new();
     loop {
         if let Some(address) = waiting.next() {
-            running.push((address, Box::pin(attempt(address, options, deadline))));
+            running.push((
+                address,
+                Box::pin(attempt(address, first, options, deadline)),
+            ));
         }
         if running.is_empty() {
             return Err(failures);
@@ -114,7 +119,7 @@ pub(super) async fn connect(
             deadline.min(Instant::now() + STAGGER)
         };
         match timeout_at(turn, first_done(&mut running)).await {
-            Ok((address, Ok(stream))) => return Ok((stream, address)),
+            Ok((address, Ok(connected))) => return Ok((connected, address)),
             Ok((address, Err(failure))) => failures.push((address, failure)),
             Err(_) if Instant::now() < deadline => {}
             Err(_) => {
@@ -143,9 +148,9 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Takes out of `running` (not empty) the first that is done.
-async fn first_done(
-    running: &mut Vec<(SocketAddr, Attempt<'_>)>,
-) -> (SocketAddr, Result<TcpStream, Failure>) {
+async fn first_done<'a>(
+    running: &mut Vec<(SocketAddr, Attempt<'a>)>,
+) -> (SocketAddr, Result<Connected<'a>, Failure>) {
     poll_fn(|cx| {
         for n in 0..running.len() {
             if let Poll::Ready(result) = running[n].1.as_mut().poll(cx) {
@@ -157,25 +162,26 @@ async fn first_done(
     .await
 }
 
-async fn attempt(
+async fn attempt<'a>(
     address: SocketAddr,
+    first: FirstBytes<'a>,
     options: &DialOptions,
     deadline: Instant,
-) -> Result<TcpStream, Failure> {
+) -> Result<Connected<'a>, Failure> {
     let own_limit = match options.per_address {
         Duration::ZERO => None,
         limit => Instant::now()
             .checked_add(limit)
             .filter(|own| *own < deadline),
     };
-    match timeout_at(own_limit.unwrap_or(deadline), open(address)).await {
+    match timeout_at(own_limit.unwrap_or(deadline), open(address, first)).await {
         Ok(result) => result.map_err(Failure::Io),
         Err(_) if own_limit.is_some() => Err(Failure::TimedOut),
         Err(_) => Err(Failure::OutOfTime),
     }
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr, first: FirstBytes<'_>) -> io::Result<Connected<'_>> {
     let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
@@ -183,25 +189,33 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
         Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
         done => done?,
     }
-    // The kernel shakes hands with itself on the way out of `connect`: on loopback the connection
-    // stands already, though it said EINPROGRESS. ENOTCONN: not yet, or no more.
-    let stands = address.ip().is_loopback() && socket.peer_addr().is_ok();
-    let stream = TcpStream::from_std(socket.into())?;
-    // SO_ERROR is asked for only where epoll says that there is one.
-    if !stands
-        && stream
-            .ready(Interest::WRITABLE | Interest::ERROR)
-            .await?
-            .is_error()
-    {
-        stream.take_error()?.map_or(Ok(()), Err)?;
-    }
     // Nobody listens at a local address, and the kernel chose that very port to dial from: TCP's
     // simultaneous open (RFC 9293 3.5) connects the socket to itself.
-    if may_be_dialled_from(address.port()) && stream.local_addr()? == address {
+    if may_be_dialled_from(address.port()) && socket.local_addr()?.as_socket() == Some(address) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    Ok(stream)
+    // The kernel shakes hands with itself on the way out of `connect`: on loopback the connection
+    // stands already, though it said EINPROGRESS. EAGAIN: not yet.
+    let sent = match address.ip().is_loopback() {
+        true => first.send_now(&socket),
+        false => Err(io::ErrorKind::WouldBlock.into()),
+    };
+    let stream = TcpStream::from_std(socket.into())?;
+    match sent {
+        Ok(owed) => Ok(Connected { stream, owed }),
+        Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
+        Err(_) => {
+            // SO_ERROR is asked for only where epoll says that there is one.
+            let ready = Interest::WRITABLE | Interest::ERROR;
+            if stream.ready(ready).await?.is_error() {
+                stream.take_error()?.map_or(Ok(()), Err)?;
+            }
+            Ok(Connected {
+                stream,
+                owed: first,
+            })
+        }
+    }
 }
 
 /// Whether the kernel may choose this port for a connection: as it was told when the first one was

@@ -350,6 +350,72 @@ async fn an_upstream_that_takes_no_bytes_is_told_and_none_of_the_memory_stays() 
     assert_eq!(memory.used(), 0);
 }
 
+/// A loopback listener that takes few bytes at a time, with a queue for one connection.
+fn narrow() -> (TcpListener, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (TcpListener::from_std(socket.into()).unwrap(), address)
+}
+
+#[tokio::test]
+async fn what_does_not_go_out_with_the_connection_follows_it() {
+    let (upstream, address) = narrow();
+    let preface: Vec<u8> = (0..8 << 20).map(|n: u32| (n >> 8 ^ n) as u8).collect();
+    let header = Some(ProxyHeader {
+        version: ProxyVersion::V1,
+        endpoints: None,
+    });
+    let memory = HelloMemory::new(64 << 20);
+    let (resolver, options) = (hosts(""), DialOptions::default());
+    let target = literal(address, Fence::Open);
+    let dialing = dial(
+        &target,
+        &resolver,
+        &options,
+        header,
+        owed(&memory, &preface),
+    );
+    let reading = async {
+        let (mut accepted, _) = upstream.accept().await.unwrap();
+        let mut seen = Vec::new();
+        accepted.read_to_end(&mut seen).await.unwrap();
+        seen
+    };
+    let (sent, seen) =
+        bounded(async { tokio::join!(async { dialing.await.map(|dialed| dialed.sent) }, reading) })
+            .await;
+    assert_eq!(sent.unwrap(), preface.len() as u64);
+    let (before, after) = seen.split_at(seen.len() - preface.len());
+    assert_eq!(before, b"PROXY UNKNOWN\r\n");
+    assert!(after == preface, "the preface is not what was sent");
+}
+
+#[tokio::test]
+async fn an_upstream_that_drops_the_first_syn_gets_the_first_bytes_once_it_answers() {
+    let (upstream, address) = narrow();
+    // The queue has room for one: every further SYN is dropped, and comes again after a second.
+    let _queued = TcpStream::connect(address).await.unwrap();
+    let (resolver, options) = (hosts(""), DialOptions::default());
+    let target = literal(address, Fence::Open);
+    let accepting = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(upstream.accept().await.unwrap());
+        let (mut accepted, _) = upstream.accept().await.unwrap();
+        let mut seen = String::new();
+        accepted.read_to_string(&mut seen).await.unwrap();
+        seen
+    };
+    let dialing = async { try_dial(&target, &resolver, &options).await.map(drop) };
+    let (dialed, seen) = bounded(async { tokio::join!(dialing, accepting) }).await;
+    dialed.unwrap();
+    assert_eq!(seen, "hello");
+}
+
 #[tokio::test]
 async fn a_socket_never_connects_to_itself() {
     // With one local port to choose from, dialling it is TCP's simultaneous open.
