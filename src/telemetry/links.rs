@@ -6,6 +6,7 @@ use super::{Counters, unix_ms};
 use crate::meter::Counter;
 use crate::refusal::Refusal;
 use crate::tunnel::Flow;
+use foldhash::quality::RandomState;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -160,7 +161,7 @@ pub struct Ledger {
     pub(super) counters: Arc<Counters>,
     pairs: Arc<Pairs>,
     /// By what was asked for; several may lead to one link.
-    links: RefCell<HashMap<Pair, Arc<Link>>>,
+    links: RefCell<HashMap<Pair, Arc<Link>, RandomState>>,
 }
 
 /// Pairs that one worker remembers the link of: beyond, a session costs a look at the shared ones.

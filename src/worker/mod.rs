@@ -33,6 +33,7 @@ use crate::session::{Accepted, Places, session};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Ledger, Record, SessionId};
 use crate::tunnel::{Limits, Pools};
+use foldhash::fast::RandomState;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -63,7 +64,7 @@ pub struct Worker {
     scratch: Scratch,
     ledger: Rc<Ledger>,
     doors: Vec<Door>,
-    sessions: RefCell<HashMap<SessionId, Rc<registry::Entry>>>,
+    sessions: RefCell<HashMap<SessionId, Rc<registry::Entry>, RandomState>>,
     next: Cell<u64>,
     /// Accepting is over; nothing is handed to other workers any more.
     draining: CancellationToken,
