@@ -12,8 +12,8 @@ use super::links::{Ledger, Link};
 use super::log::{ACCESS, SQUID, is_squid};
 use super::recent::Declined;
 use super::tunnel::Tunnel;
-use crate::net::Endpoints;
 use crate::net::dial::{DialError, Dialed};
+use crate::net::{Endpoints, Target};
 use crate::refusal::Refusal;
 use crate::tunnel::{Ended, Handle, Pools, Relay};
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ macro_rules! tell {
             inbound = %$record.facts.endpoints.local,
             name = $record.facts.name.as_deref(),
             route = $record.facts.route.as_deref(),
-            target = $record.facts.target.as_deref(),
+            target = $record.facts.target.as_ref().map(display),
             upstream = $record.facts.upstream.map(display),
             $($particular)*
         )
@@ -83,7 +83,7 @@ pub struct Facts {
     name: Option<Arc<str>>,
     party: Option<Arc<str>>,
     route: Option<Arc<str>>,
-    target: Option<Box<str>>,
+    target: Option<Target>,
     upstream: Option<SocketAddr>,
     received: u64,
     hello: Option<Duration>,
@@ -185,8 +185,8 @@ impl Record {
     }
 
     /// The destination, before it is resolved.
-    pub fn target(&mut self, target: &impl ToString) {
-        self.facts.target = Some(target.to_string().into());
+    pub fn target(&mut self, target: &Target) {
+        self.facts.target = Some(target.clone());
     }
 
     /// The upstream answered, and has taken the client's first bytes.
@@ -299,7 +299,7 @@ impl Record {
                     spliced = relay.map(Relay::spliced),
                     ended,
                     by,
-                    why = why.as_str(),
+                    why = &*why,
                     "closed"
                 )
             };
@@ -311,7 +311,7 @@ impl Record {
         }
         // A balancer's check is nothing to look at.
         if !matches!(outcome, Outcome::Ended(_)) && level != Level::DEBUG {
-            self.remember(ended, by, why);
+            self.remember(ended, by, why.into_owned());
         }
     }
 
@@ -360,7 +360,7 @@ impl Record {
             party: party.clone(),
             name: name.clone(),
             route: route.clone(),
-            target: target.clone(),
+            target: target.as_ref().map(in_words),
             reason: reason.into(),
             by: by.into(),
             why,
@@ -390,7 +390,7 @@ impl Record {
             inbound: self.facts.endpoints.local,
             name: self.facts.name.clone(),
             route: self.facts.route.clone(),
-            target: self.facts.target.clone(),
+            target: self.facts.target.as_ref().map(in_words),
             upstream: self.facts.upstream,
             age_ms: self.facts.began.elapsed().as_millis() as u64,
             idle_ms: now.saturating_sub(tunnel.last_active_ms()),
@@ -421,6 +421,11 @@ impl std::fmt::Display for Hex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:08x}", self.0)
     }
+}
+
+/// As it is shown to an operator.
+fn in_words(target: &Target) -> Box<str> {
+    target.to_string().into()
 }
 
 /// Milliseconds, to the microsecond.

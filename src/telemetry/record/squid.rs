@@ -34,10 +34,10 @@ fn format_line(
 ) -> String {
     let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (result, status) = result(outcome);
-    let whereto = facts.target.as_deref().or(facts.name.as_deref());
-    let (method, url) = match whereto {
-        Some(whereto) => ("CONNECT", format!("tunnel://{whereto}/")),
-        None => ("-", "-".to_owned()),
+    let (method, url) = match (&facts.target, &facts.name) {
+        (Some(target), _) => ("CONNECT", format!("tunnel://{target}/")),
+        (None, Some(name)) => ("CONNECT", format!("tunnel://{name}/")),
+        (None, None) => ("-", "-".to_owned()),
     };
     let asked = match outcome {
         Outcome::Ended(_) => facts.upstream.is_some(),
@@ -47,8 +47,8 @@ fn format_line(
             DialError::Resolve(_) | DialError::NotPermitted(_) | DialError::Loop(_)
         ),
     };
-    let server = match facts.target.as_deref().filter(|_| asked) {
-        Some(target) => format!("DIRECT/{}", host(target)),
+    let server = match facts.target.as_ref().filter(|_| asked) {
+        Some(target) => format!("DIRECT/{}", target.host),
         None => "NONE/-".to_owned(),
     };
     format!(
@@ -59,12 +59,6 @@ fn format_line(
         facts.endpoints.client.ip(),
         verdict(outcome, facts.received).ended,
     )
-}
-
-/// Without its port and brackets.
-fn host(target: &str) -> &str {
-    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// ATS's words (`SquidLogCode`), and the status that a proxy would have answered.
@@ -108,10 +102,12 @@ fn result(outcome: &Outcome) -> (&'static str, u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Endpoints;
+    use crate::net::{Endpoints, Fence, Host, Target};
+    use std::net::SocketAddr;
     use std::time::Instant;
 
-    fn facts(name: Option<&str>, target: Option<&str>, upstream: Option<&str>) -> Facts {
+    fn facts(name: Option<&str>, upstream: Option<&str>) -> Facts {
+        let upstream: Option<SocketAddr> = upstream.map(|upstream| upstream.parse().unwrap());
         Facts {
             id: 1,
             endpoints: Endpoints {
@@ -122,8 +118,12 @@ mod tests {
             name: name.map(Into::into),
             party: None,
             route: None,
-            target: target.map(Into::into),
-            upstream: upstream.map(|upstream| upstream.parse().unwrap()),
+            target: upstream.map(|upstream| Target {
+                host: Host::Ip(upstream.ip()),
+                port: upstream.port(),
+                fence: Fence::Open,
+            }),
+            upstream,
             received: 100,
             hello: None,
             dial: None,
@@ -138,21 +138,21 @@ mod tests {
 
     #[test]
     fn a_line_has_the_ten_fields_of_traffic_server() {
-        let tunnel = facts(Some("a.org"), Some("10.0.0.2:6651"), Some("10.0.0.2:6651"));
+        let tunnel = facts(Some("a.org"), Some("10.0.0.2:6651"));
         assert_eq!(
             told(&tunnel, &Outcome::Ended(Ended::BothClosed), 6320),
             "1795872989.038 10 192.168.0.7 TCP_MISS/200 6320 CONNECT tunnel://10.0.0.2:6651/ - \
              DIRECT/10.0.0.2 both_closed"
         );
-        let six = facts(None, Some("[::1]:6651"), Some("[::1]:6651"));
+        let six = facts(None, Some("[::1]:6651"));
         assert!(told(&six, &Outcome::Ended(Ended::Idle), 0).contains(" DIRECT/::1 idle"));
-        let unknown = facts(Some("b.org"), None, None);
+        let unknown = facts(Some("b.org"), None);
         assert_eq!(
             told(&unknown, &Outcome::Refused(Refusal::UnknownServerName), 0),
             "1795872989.038 10 192.168.0.7 ERR_INVALID_URL/404 0 CONNECT tunnel://b.org/ - NONE/- \
              unknown_server_name"
         );
-        let nobody = facts(None, None, None);
+        let nobody = facts(None, None);
         let left = told(&nobody, &Outcome::Refused(Refusal::ClientLeft), 0);
         assert!(
             left.ends_with(" ERR_CLIENT_ABORT/000 0 - - - NONE/- client_left"),

@@ -4,13 +4,14 @@ use super::Outcome;
 use crate::net::dial::DialError;
 use crate::refusal::Refusal;
 use crate::tunnel::Ended;
+use std::borrow::Cow;
 use tracing::Level;
 
 /// An outcome in the words of the line.
 pub(super) struct Verdict {
     pub(super) ended: &'static str,
     pub(super) by: &'static str,
-    pub(super) why: String,
+    pub(super) why: Cow<'static, str>,
     pub(super) level: Level,
 }
 
@@ -19,7 +20,7 @@ pub(super) fn verdict(outcome: &Outcome, received: u64) -> Verdict {
         Outcome::Ended(ended) => Verdict {
             ended: ended.label(),
             by: by(*ended),
-            why: why(*ended).to_owned(),
+            why: why(*ended).into(),
             level: match ended {
                 Ended::LocalError | Ended::Panicked => Level::WARN,
                 _ => Level::INFO,
@@ -32,7 +33,7 @@ pub(super) fn verdict(outcome: &Outcome, received: u64) -> Verdict {
             } else {
                 "hub"
             },
-            why: refusal.to_string(),
+            why: refusal.to_string().into(),
             level: match refusal {
                 Refusal::ClientLeft if received == 0 => Level::DEBUG,
                 Refusal::NotAllowed
@@ -49,7 +50,7 @@ pub(super) fn verdict(outcome: &Outcome, received: u64) -> Verdict {
                 DialError::NotPermitted(_) | DialError::Loop(_) | DialError::LocalLimit(_) => "hub",
                 _ => "upstream",
             },
-            why: error.to_string(),
+            why: error.to_string().into(),
             level: Level::WARN,
         },
     }
