@@ -3,6 +3,7 @@
 use super::advice;
 use crate::config::{Problem, Severity};
 use crate::takeover;
+use crate::telemetry;
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -117,11 +118,9 @@ pub(super) fn document(mut body: Value, exit: Exit) -> Exit {
     answer(&format!("{body:#}\n"), exit)
 }
 
-/// There is nobody left to tell if stderr fails.
+/// Prints to stderr.
 pub(super) fn complain(text: &str) {
-    let _ = io::stderr()
-        .lock()
-        .write_all(advice::aimed(text).as_bytes());
+    telemetry::to_stderr(advice::aimed(text).as_bytes());
 }
 
 #[cfg(test)]

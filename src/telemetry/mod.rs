@@ -16,7 +16,7 @@ pub use image::Image;
 pub use links::{Ledger, Link, OTHER, Pair, Pairs};
 pub use log::{
     LOGS, LogFormat, LogGuard, choose_log_level, chosen_log_level, init_log, log_level,
-    reopen_at_sigusr1, set_log_format,
+    reopen_at_sigusr1, set_log_format, to_stderr,
 };
 pub use process::stat_fields;
 pub use recent::{Declined, KEPT, Recent};

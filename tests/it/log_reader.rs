@@ -1,39 +1,76 @@
 //! Whoever reads the log may be slow and still gets every record; one that stands still keeps
 //! neither a connection nor the end of the process.
 
-use crate::support::hub::{PATIENCE, new_folder};
+use crate::admin::http::wait_for;
+use crate::support::hub::{known_to_go_on, new_folder};
 use crate::support::wire::{End, call, read_to_end};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Some 300 KB of records: more than a pipe holds.
 const CLIENTS: usize = 1_000;
 
-/// A hub that has declined [`CLIENTS`] while nobody read its log.
-fn unread() -> (Child, BufReader<ChildStdout>) {
-    let folder = new_folder("unread");
-    let routes = folder.join("sni.yaml");
-    std::fs::write(&routes, "sni: []\n").unwrap();
-    let hub_yaml = folder.join("hub.yaml");
-    std::fs::write(&hub_yaml, "access_log: text\nadmin: off\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
-    command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
-    command.arg(&hub_yaml).arg("--routes").arg(&routes);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut log = BufReader::new(child.stdout.take().unwrap());
-    let addr = listening_on(&mut log);
-    for _ in 0..CLIENTS {
-        let client = call(addr, b"GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(read_to_end(&client), (Vec::new(), End::Fin));
+/// A hub whose log nobody reads.
+struct Unread {
+    child: Child,
+    log: BufReader<PipeReader>,
+    folder: PathBuf,
+}
+
+impl Unread {
+    /// One with this stderr, that has declined [`CLIENTS`].
+    fn start(stderr: impl FnOnce(&PipeWriter) -> Stdio) -> Unread {
+        known_to_go_on();
+        let folder = new_folder("unread");
+        let (routes, hub_yaml) = (folder.join("sni.yaml"), folder.join("hub.yaml"));
+        fs::write(&routes, "sni: []\n").unwrap();
+        fs::write(&hub_yaml, "access_log: text\nadmin: admin.sock\n").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(&hub_yaml).arg("--routes").arg(&routes);
+        let (log, stdout) = io::pipe().unwrap();
+        command.stderr(stderr(&stdout)).stdout(stdout);
+        let child = command.env_remove("NOTIFY_SOCKET").spawn().unwrap();
+        // It holds the other ends, which would keep the log from ending.
+        drop(command);
+        let mut log = BufReader::new(log);
+        let addr = listening_on(&mut log);
+        for _ in 0..CLIENTS {
+            let client = call(addr, b"GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(read_to_end(&client), (Vec::new(), End::Fin));
+        }
+        Unread { child, log, folder }
     }
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    std::fs::remove_dir_all(folder).unwrap();
-    (child, log)
+
+    /// One that has only one stream for both.
+    fn start_together() -> Unread {
+        Unread::start(|stdout| stdout.try_clone().unwrap().into())
+    }
+
+    fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    fn exit(&mut self) -> ExitStatus {
+        wait_for("its end", || match self.child.try_wait().unwrap() {
+            Some(status) => Ok(status),
+            None => Err("it runs".to_owned()),
+        })
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(&self.folder));
+    }
 }
 
 fn listening_on(log: &mut impl BufRead) -> SocketAddr {
@@ -49,16 +86,17 @@ fn listening_on(log: &mut impl BufRead) -> SocketAddr {
 
 #[test]
 fn a_slow_reader_gets_every_record() {
-    let (mut child, mut log) = unread();
+    let mut hub = Unread::start(|_| Stdio::piped());
+    hub.stop();
     let (mut all, mut piece) = (Vec::new(), vec![0; 3 * 1024]);
     loop {
         thread::sleep(Duration::from_millis(20));
-        match log.read(&mut piece).unwrap() {
+        match hub.log.read(&mut piece).unwrap() {
             0 => break,
             n => all.extend(&piece[..n]),
         }
     }
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(hub.exit().code(), Some(0));
     let text = String::from_utf8(all).unwrap();
     assert_eq!(text.matches(" closed session=").count(), CLIENTS);
     assert!(
@@ -70,26 +108,19 @@ fn a_slow_reader_gets_every_record() {
 
 #[test]
 fn a_reader_that_stands_still_does_not_keep_the_process() {
-    let (mut child, log) = unread();
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            panic!("still there after {PATIENCE:?}");
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
-    assert_eq!(status.code(), Some(0));
-    drop(log);
+    let mut hub = Unread::start(|_| Stdio::piped());
+    hub.stop();
+    assert_eq!(hub.exit().code(), Some(0));
     let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
+    let mut stderr = hub.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
     assert!(said.contains("log lines are lost"), "{said:?}");
+}
+
+/// As svlogd, the journal and `2>&1 |` have it.
+#[test]
+fn one_that_is_to_read_stderr_too_does_not_keep_it_either() {
+    let mut hub = Unread::start_together();
+    hub.stop();
+    assert_eq!(hub.exit().code(), Some(0));
 }

@@ -1,5 +1,7 @@
 //! Where log lines go: stdout, and the records to a file of their own if there is one; each through
-//! a bounded queue and a thread, so that neither a stuck journal nor a full disk stops a worker.
+//! a bounded queue and a thread, so that neither a stuck journal nor a full disk stops a worker. What goes
+//! to stderr has such a queue, too: it is often the same stream, and nobody is to be held up by it, nor the
+//! end of the process.
 //!
 //! Records are events of two targets: [`ACCESS`] in the log's own words, or [`SQUID`] as Traffic
 //! Server's squid.log has them. The format in force decides which of them is written.
@@ -13,12 +15,15 @@ pub use file::reopen_at_sigusr1;
 use file::LogFile;
 use lines::{Lines, is_journal};
 use queue::Queue;
-use std::io::{self, IsTerminal};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 
@@ -58,11 +63,20 @@ const LEVELS: [LevelFilter; 6] = [
 /// The logs: stdout, and the file of `access_log`.
 pub const LOGS: [&str; 2] = ["log", "access"];
 
+/// Lines that may wait in each of them, of some 300 bytes.
+const LOG_LINES: usize = 64 * 1024;
+/// Words that may wait for stderr: of a successor, some 4 KiB each.
+const WORDS: usize = 1024;
+
+/// The way into the queue of stderr.
+static TO_STDERR: OnceLock<Box<Entry>> = OnceLock::new();
+type Entry = dyn Fn() -> NonBlocking + Send + Sync;
+
 /// What each queue of this process lost, for [`lost_lines`].
 static LOST: OnceLock<Vec<queue::Lost>> = OnceLock::new();
 
-/// Sends all events of the process to stdout; records to `file` instead, if there is one. Keep the
-/// guard: dropping it waits for what is queued.
+/// Sends all events of the process to stdout; records to `file` instead, if there is one; and panics as
+/// [`to_stderr`]. Keep the guard: dropping it waits for what is queued.
 ///
 /// # Errors
 /// The file cannot be opened for appending.
@@ -73,8 +87,9 @@ pub fn init_log(
 ) -> io::Result<LogGuard> {
     set_log_format(format);
     let file = file.map(LogFile::open).transpose()?;
-    let out = Queue::start(LOGS[0], "stdout", io::stdout());
-    let file = file.map(|file| Queue::start(LOGS[1], "the file of access_log", file));
+    let out = Queue::start(LOGS[0], "stdout", LOG_LINES, io::stdout());
+    let file = file.map(|file| Queue::start(LOGS[1], "the file of access_log", LOG_LINES, file));
+    let stderr = Queue::start("stderr", "stderr", WORDS, io::stderr());
     let apart = file.is_some();
     let everything = tracing_subscriber::fmt::layer()
         .with_ansi(io::stdout().is_terminal())
@@ -90,16 +105,43 @@ pub fn init_log(
     });
     let guard = LogGuard {
         queues: std::iter::once(out).chain(file).collect(),
+        stderr: Some(stderr),
     };
     let subscriber = Registry::default().with(everything).with(records);
     // Whoever set a subscriber before (a test, the demo) keeps it.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let lost = guard.queues.iter().map(Queue::lost).collect();
         drop(LOST.set(lost));
+        if let Some(stderr) = &guard.stderr {
+            drop(TO_STDERR.set(Box::new(stderr.lines())));
+            std::panic::set_hook(Box::new(tell_panic));
+        }
         LEVEL.store(number(level), Relaxed);
         tracing::callsite::rebuild_interest_cache();
     }
     Ok(guard)
+}
+
+/// Says this on stderr. Where there is a log it waits for nobody: what is said when too much waits, or
+/// after the end of the log, is lost.
+pub fn to_stderr(words: &[u8]) {
+    // There is nobody left to tell if stderr fails.
+    let _ = match TO_STDERR.get() {
+        Some(queue) => queue().write_all(words),
+        None => io::stderr().write_all(words),
+    };
+}
+
+/// In the words of the standard library, whose own hook would hold up the worker that goes on.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let mut words = format!("thread '{}' {panic}\n", thread.name().unwrap_or("?"));
+    // As RUST_BACKTRACE has it.
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        words.push_str(&format!("{backtrace}\n"));
+    }
+    to_stderr(words.as_bytes());
 }
 
 /// Changes the format of the records to come.
@@ -210,10 +252,20 @@ fn priority(level: Level) -> u8 {
 /// Waits, when dropped, until every line is written, or nobody takes any: see [`Queue`].
 pub struct LogGuard {
     queues: Vec<Queue>,
+    /// Told last what the others have lost.
+    stderr: Option<Queue>,
 }
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        self.queues.drain(..).for_each(Queue::finish);
+        let lost: Vec<_> = self.queues.drain(..).filter_map(Queue::finish).collect();
+        if let Some(stderr) = self.stderr.take() {
+            for words in lost {
+                // Never waits.
+                let _ = stderr.lines()().write_all(words.as_bytes());
+            }
+            // Nobody may be there to read this either.
+            drop(stderr.finish());
+        }
     }
 }

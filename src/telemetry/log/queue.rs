@@ -6,10 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that may wait for a slow reader (each some 300 bytes); beyond it lines are dropped rather
-/// than tunnels held up.
-const QUEUE_LINES: usize = 64 * 1024;
-
 /// How long the other side may stand still while lines wait for it at the end: a reader that is
 /// only slow gets all of them, one that stands still does not keep the process.
 const STUCK: Duration = Duration::from_secs(3);
@@ -44,16 +40,18 @@ impl Lost {
 }
 
 impl Queue {
-    /// To `out`, whose failures are counted; `whereto` in words.
+    /// To `out`, whose failures are counted; `whereto` in words. Beyond `most` that wait for a slow reader
+    /// lines are dropped rather than anybody held up.
     pub(super) fn start(
         log: &'static str,
         whereto: &'static str,
+        most: usize,
         out: impl Write + Send + 'static,
     ) -> Queue {
         let written = Arc::<AtomicU64>::default();
         let failed = Arc::<AtomicU64>::default();
         let (entry, writer) = NonBlockingBuilder::default()
-            .buffered_lines_limit(QUEUE_LINES)
+            .buffered_lines_limit(most)
             .thread_name(log)
             .finish(Batch {
                 out,
@@ -97,9 +95,9 @@ impl Queue {
         self.queued.load(Relaxed).saturating_sub(settled)
     }
 
-    /// Waits until every line is written, or none has been for [`STUCK`]. What was lost is told on
-    /// stderr.
-    pub(super) fn finish(mut self) {
+    /// Waits until every line is written, or none has been for [`STUCK`]; what is to be said of those that
+    /// are lost.
+    pub(super) fn finish(mut self) -> Option<String> {
         let (mut waiting, mut moved) = (self.waiting(), Instant::now());
         while waiting > 0 && moved.elapsed() < STUCK {
             std::thread::sleep(Duration::from_millis(1));
@@ -113,14 +111,10 @@ impl Queue {
             std::mem::forget(self.writer.take());
         }
         let lost = waiting + self.lost().lines();
-        if lost > 0 {
-            // Nobody may be there to read this either.
-            let _ = writeln!(
-                io::stderr(),
-                "snihub: {lost} log lines are lost: {} took none, or not fast enough",
-                self.whereto
-            );
-        }
+        let whereto = self.whereto;
+        (lost > 0).then(|| {
+            format!("snihub: {lost} log lines are lost: {whereto} took none, or not fast enough\n")
+        })
     }
 }
 
