@@ -4,13 +4,14 @@
 
 use super::wire::{self, Message};
 use crate::net::PacketSocket;
+use crate::telemetry;
 use nix::sys::signal::{self, SigSet};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
 };
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::io::{self, ErrorKind, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub(super) const SUCCESSOR: &str = "--successor";
 pub(super) const TAKEOVER: &str = "--takeover";
 /// Bytes of a successor's last words that are kept.
 const KEPT: usize = 8 * 1024;
+/// What is told where they were more.
+const MORE: &str = "(its last words; it said more before, on the stderr of the hub)";
 /// How long its last words are waited for once it is gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often it is looked whether something has come about.
@@ -237,7 +240,7 @@ fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
     if !watchdog {
         command.env_remove("WATCHDOG_USEC");
     }
-    let words = Words::hear(said, io::stderr())?;
+    let words = Words::hear(said, telemetry::to_stderr)?;
     // The command holds the other ends, which would keep the connection from ending: gone with it.
     let intermediate = command.spawn()?;
     Ok((ours, words, Intermediate(Some(intermediate))))
@@ -287,23 +290,25 @@ pub(super) struct Words(Arc<Mutex<Heard>>);
 #[derive(Debug, Default)]
 struct Heard {
     last: Vec<u8>,
+    /// Whether that was not all.
+    more: bool,
     over: bool,
 }
 
 impl Words {
-    /// `aloud`: where it is passed on.
-    fn hear(mut said: PipeReader, mut aloud: impl Write + Send + 'static) -> io::Result<Words> {
+    /// `aloud`: passes them on, and waits for nobody: else they would be heard as late as they are read
+    /// there.
+    fn hear(mut said: PipeReader, aloud: impl Fn(&[u8]) + Send + 'static) -> io::Result<Words> {
         let heard = Arc::<Mutex<Heard>>::default();
         let words = Words(Arc::clone(&heard));
         let listen = move || {
             let mut some = [0; 4096];
             while let Ok(n @ 1..) = said.read(&mut some) {
-                // Ours may be closed.
-                let _ = aloud.write_all(&some[..n]);
-                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.last.extend_from_slice(&some[..n]);
-                let surplus = heard.last.len().saturating_sub(KEPT);
-                heard.last.drain(..surplus);
+                aloud(&some[..n]);
+                heard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .keep(&some[..n]);
             }
             heard.lock().unwrap_or_else(PoisonError::into_inner).over = true;
         };
@@ -319,8 +324,7 @@ impl Words {
             {
                 let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 if heard.over || began.elapsed() > LAST_WORDS {
-                    let text = String::from_utf8_lossy(&heard.last);
-                    return text.lines().map(str::to_owned).collect();
+                    return heard.lines();
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -328,9 +332,33 @@ impl Words {
     }
 }
 
+impl Heard {
+    fn keep(&mut self, some: &[u8]) {
+        self.last.extend_from_slice(some);
+        let surplus = self.last.len().saturating_sub(KEPT);
+        self.last.drain(..surplus);
+        self.more |= surplus > 0;
+    }
+
+    /// The first of them is whole, unless it is the only one.
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.last);
+        let whole = match text.split_once('\n') {
+            Some((_, whole)) if self.more && !whole.is_empty() => whole,
+            _ => &text,
+        };
+        let more = self.more.then_some(MORE);
+        more.into_iter()
+            .chain(whole.lines())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn a_successor_has_our_arguments_and_one_flag_once() {
@@ -373,11 +401,26 @@ mod tests {
     #[tokio::test]
     async fn last_words_are_heard_to_their_end_and_are_the_last() {
         let (said, mut stderr) = io::pipe().unwrap();
-        let words = Words::hear(said, io::sink()).unwrap();
-        writeln!(stderr, "{}\nthe end", "x".repeat(2 * KEPT)).unwrap();
+        let words = Words::hear(said, |_| {}).unwrap();
+        writeln!(
+            stderr,
+            "{}\n{}\nthe end",
+            "x".repeat(2 * KEPT),
+            "y".repeat(10)
+        )
+        .unwrap();
+        drop(stderr);
+        assert_eq!(words.last().await, [MORE, "yyyyyyyyyy", "the end"]);
+    }
+
+    #[tokio::test]
+    async fn words_that_are_one_long_line_are_told_as_far_as_they_were_kept() {
+        let (said, mut stderr) = io::pipe().unwrap();
+        let words = Words::hear(said, |_| {}).unwrap();
+        writeln!(stderr, "{}", "x".repeat(2 * KEPT)).unwrap();
         drop(stderr);
         let last = words.last().await;
-        assert_eq!(last.len(), 2);
-        assert_eq!((last[0].len(), last[1].as_str()), (KEPT - 9, "the end"));
+        assert_eq!((last.len(), last[0].as_str()), (2, MORE));
+        assert_eq!(last[1].len(), KEPT - 1);
     }
 }

@@ -1,5 +1,5 @@
 //! Whoever reads the log may be slow and still gets every record; one that stands still keeps
-//! neither a connection nor the end of the process.
+//! neither a connection nor the end of the process, and no upgrade from its verdict.
 
 use crate::admin::http::wait_for;
 use crate::support::hub::{known_to_go_on, new_folder};
@@ -123,4 +123,31 @@ fn one_that_is_to_read_stderr_too_does_not_keep_it_either() {
     let mut hub = Unread::start_together();
     hub.stop();
     assert_eq!(hub.exit().code(), Some(0));
+}
+
+/// More of them than there is room on the way: they are heard all the same.
+#[test]
+fn nor_does_it_keep_an_upgrade_from_failing_with_the_words_of_the_successor() {
+    let hub = Unread::start_together();
+    let wrong = "- fqdn: a.example\n  tunnel_rote: 127.0.0.1:1\n".repeat(1_500);
+    fs::write(hub.folder.join("sni.yaml"), format!("sni:\n{wrong}")).unwrap();
+    for _ in 0..2 {
+        let mut upgrade = Command::new(env!("CARGO_BIN_EXE_snihub"));
+        upgrade.arg("upgrade").arg("--admin");
+        let said = upgrade.arg(hub.folder.join("admin.sock")).output().unwrap();
+        assert_eq!(said.status.code(), Some(78), "{said:?}");
+        let words = String::from_utf8(said.stdout).unwrap();
+        assert!(words.contains("(exit code 78)"), "{words}");
+        assert!(words.contains("did you mean tunnel_route?"), "{words}");
+    }
+    // What has heard them goes with them.
+    let tasks = format!("/proc/{}/task", hub.child.id());
+    wait_for("nobody listens any more", || {
+        let all = fs::read_dir(&tasks).unwrap().filter_map(Result::ok);
+        let names = all.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        match names.filter(|name| name == "successor\n").count() {
+            0 => Ok(()),
+            some => Err(format!("{some} threads")),
+        }
+    });
 }

@@ -100,6 +100,21 @@ fn one_that_ends_is_told_with_its_own_words() {
     before.link.exchange(1000).unwrap();
 }
 
+/// As of one that complains of each entry.
+#[test]
+fn of_many_words_the_last_are_told_from_the_beginning_of_a_line() {
+    let before = Before::start();
+    let wordy = script(&before.hub, "wordy", "seq 1000 9999 >&2");
+    let said = with(&before.hub, &wordy, "30");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let mut lines = said.out.lines().skip(1);
+    let more = lines.next().unwrap();
+    assert!(more.contains("it said more before"), "{said:?}");
+    let last: Vec<u32> = lines.map(|line| line.trim().parse().unwrap()).collect();
+    assert!(last.len() > 1000, "{said:?}");
+    assert!(last.iter().copied().eq(last[0]..=9999), "{said:?}");
+}
+
 /// Says what a successor says, until it does something else: `{}` comes after it was handed the sockets.
 const FAKE: &str = r#"#!/usr/bin/env python3
 import json, os, socket, sys, time
