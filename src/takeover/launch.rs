@@ -11,8 +11,10 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
 };
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, ErrorKind, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +30,8 @@ pub const COMMAND: &str = "start-successor";
 pub(super) const SUCCESSOR: &str = "--successor";
 /// The flag of one that finds the running hub itself.
 pub(super) const TAKEOVER: &str = "--takeover";
+/// The program that runs, whatever stands at its path by now (proc(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
 /// Bytes of a successor's last words that are kept.
 const KEPT: usize = 8 * 1024;
 /// What is told where they were more.
@@ -148,19 +152,44 @@ fn started_with(flag: &str) -> bool {
     std::env::args_os().any(|argument| argument == flag)
 }
 
+/// As it was named, with the links on the way: they are how another version is put there.
 fn find_binary() -> PathBuf {
-    let started_as = std::env::args_os().next().map(PathBuf::from);
-    match started_as {
-        Some(path) if path.is_absolute() => path,
-        // Found in PATH, or relative. proc(5): a file that was replaced has this at its end.
-        _ => std::env::current_exe()
-            .ok()
-            .and_then(|path| {
-                let path = path.into_os_string().into_string().ok()?;
-                Some(path.strip_suffix(" (deleted)").unwrap_or(&path).into())
-            })
-            .unwrap_or_else(|| "snihub".into()),
+    let named = std::env::args_os().next().map(PathBuf::from);
+    let named = named.unwrap_or_default();
+    if named.is_absolute() {
+        return named;
     }
+    let own = fs::metadata(OWN_PROGRAM).ok();
+    let is_own = |path: &PathBuf| match (fs::metadata(path), &own) {
+        (Ok(there), Some(own)) => (there.dev(), there.ino()) == (own.dev(), own.ino()),
+        (Ok(there), None) => there.is_file(),
+        (Err(_), _) => false,
+    };
+    // Whoever has started it may have named it as he liked.
+    may_mean(&named).find(is_own).unwrap_or_else(resolved)
+}
+
+/// What a program's name may mean: a path below the current folder, or, without a slash, a file in one
+/// of PATH's folders (execvp(3)).
+fn may_mean(named: &Path) -> impl Iterator<Item = PathBuf> {
+    let path = match named.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => std::env::var_os("PATH"),
+        _ => Some(OsString::new()),
+    };
+    let folders: Vec<_> = std::env::split_paths(&path.unwrap_or_default()).collect();
+    let in_it = move |folder: PathBuf| std::path::absolute(folder.join(named)).ok();
+    folders.into_iter().filter_map(in_it)
+}
+
+/// The file itself. proc(5): one that was replaced has this at its end.
+fn resolved() -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|path| {
+            let path = path.into_os_string().into_string().ok()?;
+            Some(path.strip_suffix(" (deleted)").unwrap_or(&path).into())
+        })
+        .unwrap_or_else(|| "snihub".into())
 }
 
 /// What starts the successor. Dropped, it is ended, and nobody waits for that: it may hang where no
@@ -228,7 +257,7 @@ fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
     requests().thread_block()?;
     let [ours, its] = PacketSocket::pair()?;
     let (said, stderr) = io::pipe()?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(OWN_PROGRAM);
     command.arg0("snihub").arg(COMMAND).arg("--").arg(binary);
     command.args(arguments());
     command

@@ -10,10 +10,10 @@ use crate::support::program;
 use rustix::process::Signal;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 const NAME: &str = "a.example";
 
@@ -302,41 +302,106 @@ time.sleep(1000)
     }
 }
 
-/// A hub as it is started by hand, by its name alone.
+/// A hub as it is started by hand, in a folder of its own, by `command`.
+struct ByHand {
+    folder: PathBuf,
+    child: Child,
+}
+
+impl ByHand {
+    /// `command`, given the folder: how it is started whose program is put there by `install`.
+    fn start(install: impl FnOnce(&Path), command: impl FnOnce(&Path) -> Command) -> ByHand {
+        crate::support::hub::known_to_go_on();
+        let folder = crate::support::hub::new_folder("by_hand");
+        install(&folder);
+        let routes = format!("sni:\n{}", Party::start(b'a').entry(NAME));
+        fs::write(folder.join("sni.yaml"), routes).unwrap();
+        fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
+        let mut command = command(&folder);
+        command.current_dir(&folder).env_remove("NOTIFY_SOCKET");
+        command.args(["run", "--listen", "127.0.0.1:0", "--config", "hub.yaml"]);
+        command.args(["--routes", "sni.yaml"]).stdout(Stdio::null());
+        let child = command.spawn().unwrap();
+        let hub = ByHand { folder, child };
+        wait_for("the hub", || match hub.ask("status").status.code() {
+            Some(0) => Ok(()),
+            code => Err(format!("{code:?}")),
+        });
+        hub
+    }
+
+    fn ask(&self, what: &str) -> Output {
+        snihub_in(&self.folder, &[what, "--admin", "admin.sock"])
+    }
+
+    /// What an upgrade comes to, in vain.
+    fn upgrade(&self) -> String {
+        String::from_utf8(self.ask("upgrade").stdout).unwrap()
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// One that is not snihub, and says so.
+fn put_another(path: &Path) {
+    fs::write(path, "#!/bin/sh\necho the new one >&2\n").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn by_name(path: &Path) -> Command {
+    let mut command = Command::new("snihub");
+    command.env("PATH", path);
+    command
+}
+
+/// Started by its name alone.
 #[test]
 fn what_is_started_is_what_stands_where_this_one_was_started_from() {
-    crate::support::hub::known_to_go_on();
-    let party = Party::start(b'a');
-    let folder = crate::support::hub::new_folder("path");
-    let (program, admin) = (folder.join("snihub"), folder.join("admin.sock"));
-    program::copy(env!("CARGO_BIN_EXE_snihub"), &program);
-    let routes = format!("sni:\n{}", party.entry(NAME));
-    fs::write(folder.join("sni.yaml"), routes).unwrap();
-    fs::write(folder.join("hub.yaml"), "admin: admin.sock\n").unwrap();
-    let mut command = Command::new("snihub");
-    command.env("PATH", &folder).env_remove("NOTIFY_SOCKET");
-    command.args(["run", "--listen", "127.0.0.1:0", "--config"]);
-    command.arg(folder.join("hub.yaml")).arg("--routes");
-    command.arg(folder.join("sni.yaml")).stdout(Stdio::null());
-    let mut hub = command.spawn().unwrap();
-    let ask = |what: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snihub"));
-        command.args([what, "--admin", admin.to_str().unwrap()]);
-        command.output().unwrap()
+    let install = |folder: &Path| {
+        program::copy(env!("CARGO_BIN_EXE_snihub"), &folder.join("snihub"));
     };
-    wait_for("the hub", || match ask("status").status.code() {
-        Some(0) => Ok(()),
-        code => Err(format!("{code:?}")),
-    });
-    fs::rename(&program, folder.join("snihub.old")).unwrap();
-    fs::write(&program, "#!/bin/sh\necho the new one >&2\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let said = ask("upgrade");
-    drop(hub.kill());
-    drop(hub.wait());
-    let words = String::from_utf8(said.stdout).unwrap();
-    assert!(words.contains("  the new one\n"), "{words}");
-    fs::remove_dir_all(folder).unwrap();
+    let hub = ByHand::start(install, by_name);
+    let program = hub.folder.join("snihub");
+    fs::rename(&program, hub.folder.join("snihub.old")).unwrap();
+    put_another(&program);
+    let said = hub.upgrade();
+    assert!(said.contains("  the new one\n"), "{said}");
+}
+
+/// As versions are kept side by side: what a link leads to by now is meant, however it was named.
+#[test]
+fn a_link_is_followed_when_the_successor_starts() {
+    let by_path: fn(&Path) -> Command = |folder| by_name(&folder.join("bin"));
+    for command in [
+        by_path,
+        |_| Command::new("bin/snihub"),
+        |folder| Command::new(folder.join("bin/snihub")),
+    ] {
+        let install = |folder: &Path| {
+            for one in ["v1", "v2", "bin"] {
+                fs::create_dir(folder.join(one)).unwrap();
+            }
+            program::copy(env!("CARGO_BIN_EXE_snihub"), &folder.join("v1/snihub"));
+            put_another(&folder.join("v2/snihub"));
+            symlink("../v1/snihub", folder.join("bin/snihub")).unwrap();
+        };
+        let hub = ByHand::start(install, command);
+        let link = hub.folder.join("bin/snihub");
+        fs::remove_file(&link).unwrap();
+        symlink("../v2/snihub", &link).unwrap();
+        let said = hub.upgrade();
+        assert!(said.contains("  the new one\n"), "{said}");
+        fs::remove_file(&link).unwrap();
+        let said = hub.upgrade();
+        let gone = format!("cannot run {}: No such file", link.display());
+        assert!(said.contains(&gone), "{said}");
+    }
 }
 
 /// The service manager would be told the script's number, and end the hub with it.
