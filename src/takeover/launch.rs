@@ -271,7 +271,13 @@ fn begin(binary: &Path, watchdog: bool) -> io::Result<Launched> {
     }
     let words = Words::hear(said, telemetry::to_stderr)?;
     // The command holds the other ends, which would keep the connection from ending: gone with it.
-    let intermediate = command.spawn()?;
+    let intermediate = command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => io::Error::other(format!(
+            "{OWN_PROGRAM} is not there, by which the hub starts its successor: mount /proc, or \
+             restart the hub"
+        )),
+        _ => error,
+    })?;
     Ok((ours, words, Intermediate(Some(intermediate))))
 }
 

@@ -678,6 +678,19 @@ fn below_a_supervisor_that_is_not_process_1_it_is_not_refused() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// As in a chroot: it is no file of the operator's that is missing.
+#[test]
+fn without_proc_it_is_told_what_is_missing() {
+    let bare = "mount -t tmpfs none /proc && \"$@\"; exit";
+    let said = in_a_container(&["sh", "-c", bare, "sh", "$HUB"], upgrade_in_vain);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let words = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        words.contains(": /proc/self/exe is not there") && words.contains("mount /proc"),
+        "{words}"
+    );
+}
+
 /// As in a pod that shares its process namespace, whose process 1 is another container's.
 #[test]
 fn beside_a_process_1_that_is_not_its_own_it_is_refused() {
