@@ -638,7 +638,6 @@ impl Abroad {
         if self.unheard >= most_unheard(&order) {
             return Ok(None);
         }
-        self.unheard += 1;
         let until = wire::clock() + left.as_millis() as u64;
         self.next += 1;
         let exchange = self.exchange(self.next, order, until);
@@ -655,7 +654,10 @@ impl Abroad {
             order,
             until: Some(until),
         };
-        drop(self.wire.say(&order, &[]).await);
+        // One for which there was no room does not stand unanswered.
+        if self.wire.say(&order, &[]).await.is_ok() {
+            self.unheard += 1;
+        }
         loop {
             let heard = self.wire.hear().await;
             match self.heard(heard)? {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use snihub::net::PacketSocket;
 use std::collections::HashSet;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(super) fn succeed(door: &Path) -> PacketSocket {
 struct New {
     folder: PathBuf,
     process: Child,
+    /// A copy of its end of the connection.
+    its: PacketSocket,
 }
 
 impl New {
@@ -58,12 +60,16 @@ impl New {
         command.arg(folder.join("hub.yaml")).arg("--routes");
         command.arg(folder.join("sni.yaml"));
         command.env_remove("NOTIFY_SOCKET").stdout(Stdio::null());
-        // The command, gone with it, holds a copy of its stdin.
-        let process = command.stdin(OwnedFd::from(its)).spawn().unwrap();
-        drop(command);
+        let stdin = its.as_fd().try_clone_to_owned().unwrap();
+        let process = command.stdin(stdin).spawn().unwrap();
         old.set_timeout(Some(PATIENCE)).unwrap();
         assert_eq!(hear(&old)["hello"]["pid"], process.id());
-        (New { folder, process }, old)
+        let new = New {
+            folder,
+            process,
+            its,
+        };
+        (new, old)
     }
 
     /// It is the hub, and has not heard what it is left.
@@ -148,6 +154,24 @@ fn a_process_that_reads_nothing_is_asked_no_more_than_a_few_times() {
     let counted = json!({"counted": {"image": {}, "sessions": 0}});
     say(&old, json!({"reply": {"id": id, "reply": counted}}), &[]);
     assert_eq!(hear(&old)["order"]["order"], "count");
+}
+
+/// What was not even written is not what it leaves unanswered.
+#[test]
+fn a_process_that_had_no_room_for_questions_is_asked_when_it_has() {
+    let (new, old) = New::take_over("no_room");
+    while new.its.send(WHOLE, b"null", &[]).is_ok() {}
+    say(&old, json!({"legacy": {}}), &[]);
+    // In this time one question after the other is given up, more than may stand unanswered.
+    std::thread::sleep(Duration::from_secs(28));
+    new.status();
+    let question = loop {
+        match hear(&old) {
+            Value::Null => {}
+            other => break other,
+        }
+    };
+    assert_eq!(question["order"]["order"], "count");
 }
 
 /// Sockets of SOCK_SEQPACKET, type 5 of /proc/net/unix, that the process has open.
