@@ -314,7 +314,7 @@ fn not_started(error: &StartError) -> Exit {
         StartError::Listen(ListenError::NotPermitted(_)) => Exit::Permission,
         StartError::Activation(_) => Exit::Config,
         StartError::Takeover(TakeoverError::NotStartedByHub) => Exit::Usage,
-        StartError::Takeover(TakeoverError::Foreign) => Exit::Restart,
+        StartError::Takeover(TakeoverError::Foreign) | StartError::Overlap { .. } => Exit::Restart,
         StartError::Listen(_)
         | StartError::Thread(_)
         | StartError::Worker

@@ -14,7 +14,6 @@ use crate::worker::{Inbound, keepalive};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use thiserror::Error;
-use tracing::info;
 
 /// The name under which the hub has its own sockets kept by the service manager.
 pub const STORED: &str = "snihub-listener";
@@ -59,6 +58,8 @@ pub(super) struct Listeners {
     /// Copies of all of them, for whoever is to have them next. Those that no socket unit keeps open
     /// are named [`STORED`].
     pub(super) copies: Vec<Passed>,
+    /// What a hub before this one listened on, and `listen` no longer has.
+    pub(super) left: Vec<SocketAddr>,
     /// Which worker the next one of those that were passed goes to.
     next: usize,
 }
@@ -68,7 +69,7 @@ impl Listeners {
     /// passed is spread over the workers, however many there are; each has one owner.
     ///
     /// # Errors
-    /// [`ActivationError`] or [`ListenError`]; nothing stays open then that was not before.
+    /// [`OpenError`]; nothing stays open then that was not before.
     pub(super) fn open(
         settings: &Settings,
         workers: usize,
@@ -78,6 +79,7 @@ impl Listeners {
             sockets: (0..workers).map(|_| Vec::new()).collect(),
             inbounds: Vec::new(),
             copies: Vec::new(),
+            left: Vec::new(),
             next: 0,
         };
         let keepalive = keepalive(settings);
@@ -110,7 +112,7 @@ impl Listeners {
                 }
                 // Of a hub that had another list.
                 None if name == STORED => {
-                    info!("no longer listening on {bound}: `listen` has changed");
+                    all.left.push(bound);
                     continue;
                 }
                 None if built_in => {
@@ -130,8 +132,11 @@ impl Listeners {
             all.adopt(socket, bound, &spec);
         }
         for (spec, _) in specs.iter().zip(served).filter(|(_, served)| !served) {
-            all.bind(spec, keepalive)?;
+            let bound = all.bind(spec, keepalive);
+            bound.map_err(|error| all.overlap(&error).unwrap_or(error.into()))?;
         }
+        // Several workers had one each.
+        all.left.dedup();
         Ok(all)
     }
 
@@ -159,6 +164,18 @@ impl Listeners {
             sockets.push((socket, Arc::clone(&inbound)));
         }
         Ok(())
+    }
+
+    /// Whether it is a hub before this one that has the address.
+    fn overlap(&self, error: &ListenError) -> Option<OpenError> {
+        let ListenError::InUse(address) = *error else {
+            return None;
+        };
+        let all = |one: &SocketAddr| one.ip().is_unspecified();
+        let overlaps =
+            |bound: &&SocketAddr| bound.port() == address.port() && (all(bound) || all(&address));
+        let bound = *self.left.iter().find(overlaps)?;
+        Some(OpenError::Overlap { address, bound })
     }
 
     fn keep(
@@ -196,6 +213,11 @@ pub(super) enum OpenError {
     Activation(#[from] ActivationError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("{address} overlaps {bound}")]
+    Overlap {
+        address: SocketAddr,
+        bound: SocketAddr,
+    },
 }
 
 /// The item of `listen` that a socket serves. `listed`: the address of the one that it served in

@@ -48,6 +48,17 @@ pub enum StartError {
     /// A listener could not be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A new item of `listen` has addresses of an old one, which is open until its hub ends.
+    #[error(
+        "{address} of `listen` overlaps {bound}, on which the hub listens until now: that needs a restart \
+         (stop it, then start it)"
+    )]
+    Overlap {
+        /// The new one.
+        address: SocketAddr,
+        /// The old one.
+        bound: SocketAddr,
+    },
     /// Sockets that were passed to this process are not those to listen on.
     #[error(transparent)]
     Activation(#[from] ActivationError),
@@ -73,6 +84,7 @@ impl From<OpenError> for StartError {
         match error {
             OpenError::Activation(error) => StartError::Activation(error),
             OpenError::Listen(error) => StartError::Listen(error),
+            OpenError::Overlap { address, bound } => StartError::Overlap { address, bound },
         }
     }
 }
@@ -117,6 +129,8 @@ pub struct Hub {
     /// Copies of all listening sockets. As long as one of them is open, connections wait in its
     /// queue whether or not anybody accepts: none is left when the workers close theirs.
     sockets: Lock<Vec<Passed>>,
+    /// What it listens on no longer, see [`Listeners`].
+    left: Vec<SocketAddr>,
 }
 
 impl Hub {
@@ -140,6 +154,7 @@ impl Hub {
             mut sockets,
             inbounds,
             copies,
+            left,
             ..
         } = Listeners::open(settings, workers, inherited.sockets)?;
         let addresses: Vec<_> = inbounds.iter().map(|inbound| inbound.local).collect();
@@ -177,6 +192,7 @@ impl Hub {
             predecessors: Predecessors::none(Arc::clone(&shared.pairs)),
             health: Arc::default(),
             sockets: Lock::new(copies),
+            left,
         };
         let (ready, told) = std::sync::mpsc::channel();
         for (index, commands) in orders.into_iter().enumerate() {
@@ -424,6 +440,10 @@ pub async fn run(
         warn!("no routes: every client is refused until sni.yaml has one");
     }
     let household = ready(&mut hub).await?;
+    // Only now: a successor that does not become the hub changes nothing.
+    for bound in &hub.left {
+        info!("no longer listening on {bound}: `listen` has changed");
+    }
     let mut reloader = Reloader::new(sources, files, snapshot);
     let asking = hub.ask_upstreams();
     let candidate = tokio::select! {

@@ -8,8 +8,10 @@ use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::{Link, Party};
 use crate::support::program;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -263,7 +265,7 @@ while not os.path.exists('go'): time.sleep(.01)
     // Asked once while it has a successor it closes what it has over `drain`.
     before.hub.signal(Signal::TERM);
     before.link.exchange(1000).unwrap();
-    let gone = |line: &serde_json::Value| {
+    let gone = |line: &Value| {
         let text = line["message"].as_str();
         text.is_some_and(|text| text.starts_with("the successor has ended"))
     };
@@ -526,6 +528,38 @@ fn a_broken_configuration_is_told_as_check_tells_it() {
     assert!(said.out.contains("snihub: admin: "), "{said:?}");
     hub.replace("hub.yaml", &good);
     before.nothing_has_changed();
+}
+
+/// It is the hub itself that has the address, and goes on to listen there.
+#[test]
+fn an_address_that_overlaps_an_old_one_needs_a_restart() {
+    let party = Party::start(b'a');
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let old = free.local_addr().unwrap();
+    drop(free);
+    let options = Options::routes(format!("sni:\n{}", party.entry(NAME)))
+        .settings(format!("workers: 2\nlisten: ['{old}']"));
+    let hub = Hub::start(options.listen_of_file().with_admin());
+    let settings = fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    let listen = |address: &str| {
+        let new = settings.replace(&old.to_string(), address);
+        hub.replace("hub.yaml", &new);
+    };
+    let left = |line: &Value| {
+        let text = line["message"].as_str();
+        text.is_some_and(|text| text.starts_with("no longer listening on "))
+    };
+    listen(&format!("0.0.0.0:{}", old.port()));
+    let said = run(&hub, &["upgrade"]);
+    assert_eq!(said.code, Some(69), "{said:?}");
+    let why = format!("overlaps {old}, on which the hub listens until now: that needs a restart");
+    assert!(said.out.contains(&why), "{said:?}");
+    Link::open(old, NAME, party).unwrap();
+    // One that becomes the hub says so, once.
+    listen("127.0.0.1:0");
+    upgrade(&hub);
+    hub.wait_line("what it no longer has", left);
+    assert_eq!(hub.lines().iter().filter(|line| left(line)).count(), 1);
 }
 
 /// A file that somebody has put where the admin socket was is his.
