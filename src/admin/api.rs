@@ -8,7 +8,7 @@ use super::reports;
 use super::respond::{Answer, json, not_now, problem, text};
 use super::upgrade;
 use crate::server::{Control, Heard, NoVerdict, Silent, Succeeded};
-use crate::telemetry::{self, Tunnel};
+use crate::telemetry::{self, ReloadResult, Tunnel};
 use crate::worker::Group;
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
@@ -326,9 +326,9 @@ async fn reload(mut query: Query, control: &Control) -> Result<Answer, String> {
     query.end()?;
     Ok(match control.reload(allow_shrink).await {
         Ok(told) => {
-            let status = match told.problems.is_empty() {
-                true => StatusCode::OK,
-                false => StatusCode::UNPROCESSABLE_ENTITY,
+            let status = match told.result {
+                ReloadResult::Live | ReloadResult::Unchanged => StatusCode::OK,
+                ReloadResult::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             };
             json(status, &reports::reload(&told))
         }

@@ -39,6 +39,7 @@ pub(super) fn status(control: &Control) -> Value {
         "generation": snapshot.generation,
         "config_hash": hash(&reloaded),
         "last_reload": last_reload(&reloaded),
+        "waits_for_upgrade": reloaded.waits,
         "predecessors": predecessors(control),
         "upstreams": summary(&control.health(), &snapshot.routes),
         "sessions": sessions(control),
@@ -225,9 +226,11 @@ fn declined(one: &Declined) -> Value {
 
 /// The verdict of `/api/reload`.
 pub(super) fn reload(told: &Told) -> Value {
+    let waits = told.waits.iter().map(|wait| wait.headline().to_string());
     json!({
         "result": told.result.label(),
-        "in_force": told.result != ReloadResult::Refused,
+        "in_force": told.result != ReloadResult::Refused && told.waits.is_empty(),
+        "waits_for_upgrade": waits.collect::<Vec<_>>(),
         "generation": told.current.generation,
         "routes": told.current.routes.len(),
         "problems": told.problems,

@@ -106,6 +106,10 @@ fn show(body: &Value) -> String {
     for problem in rows(&body["last_reload"], "problems") {
         let _ = writeln!(out, "{:<12} {}", "", text(problem));
     }
+    for (n, wait) in rows(body, "waits_for_upgrade").iter().enumerate() {
+        let name = if n == 0 { "not in force" } else { "" };
+        let _ = writeln!(out, "{name:<12} {}", text(wait));
+    }
     out.push_str(&upstreams(&body["upstreams"]));
     for one in rows(body, "predecessors") {
         let (pid, tunnels) = (number(&one["pid"]), number(&one["tunnels_open"]));

@@ -11,7 +11,10 @@ use std::fmt::Write;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 An edit is noticed without it; this waits until it is in force, or says why it is not.
-Exit codes: 0 the files are in force; 71 no hub runs; 77 not permitted; 78 the files are wrong.")]
+What of hub.yaml only a new process takes (`listen`, `workers`, the doors) is told, and waits for
+`snihub upgrade`.
+Exit codes: 0 the files are in force, but for what waits; 71 no hub runs; 77 not permitted; 78 the
+files are wrong.")]
 pub(super) struct ReloadArgs {
     /// Take a table that has lost most of its routes, this once
     #[arg(long)]
@@ -88,17 +91,23 @@ fn verdict(body: &Value) -> String {
             }
         }
     }
+    let waiting = rows(body, "waits_for_upgrade").len();
     let result = match body["result"].as_str() {
         Some("live") => "reloaded",
+        Some("unchanged") if waiting > 0 => "nothing else changed",
         Some("unchanged") => "nothing changed",
         _ => "refused: the old configuration stays in force",
     };
+    let waits = match waiting {
+        // Files that are refused are put right first.
+        _ if body["result"] == "refused" => String::new(),
+        0 => String::new(),
+        1 => "; 1 change waits for `snihub upgrade`".to_owned(),
+        all => format!("; {all} changes wait for `snihub upgrade`"),
+    };
     let (generation, routes) = (number(&body["generation"]), number(&body["routes"]));
-    let _ = writeln!(
-        out,
-        "{result}; generation {generation}, {}",
-        plural(routes as usize, "route")
-    );
+    let routes = plural(routes as usize, "route");
+    let _ = writeln!(out, "{result}; generation {generation}, {routes}{waits}");
     out
 }
 

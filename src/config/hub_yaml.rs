@@ -1,6 +1,7 @@
 //! hub.yaml: settings of the hub itself. The file is ours, so an unknown key is an error.
 
 use super::admin_keys;
+use super::fixed::Written;
 use super::keys::{Seen, count, mapping, put, size, time, time_or_off, unknown, word};
 use super::listen_keys::listen;
 use super::log_keys;
@@ -91,6 +92,8 @@ pub(super) struct HubYaml {
     pub(super) settings: Settings,
     /// `routes`, as written: relative to the file's directory.
     pub(super) routes: Option<PathBuf>,
+    /// Where `settings` stand.
+    pub(super) written: Written,
     /// The file was not read to its end: `routes` may stand in what is missing.
     pub(super) unread: bool,
 }
@@ -116,9 +119,8 @@ pub(super) fn read(source: &str, taken: &[(&str, &str)], reporter: &mut Reporter
     match tree.root().map(|root| (root, root.value())) {
         None | Some((_, Value::Null)) => {}
         Some((_, Value::Mapping(mapping))) => {
-            let mut seen = Seen::default();
             for (key, at, node) in mapping.entries() {
-                seen.note(key, node.at());
+                hub.written.places.note(key, node.at());
                 if let Some((_, there)) = taken.iter().find(|(here, _)| *here == key) {
                     let text = format!("with --ats, {there} of records.config says it; remove it");
                     reporter.error(at, key, text);
@@ -126,8 +128,8 @@ pub(super) fn read(source: &str, taken: &[(&str, &str)], reporter: &mut Reporter
                 }
                 setting(&mut hub, key, at, node, reporter);
             }
-            relations(&mut hub.settings, &seen, reporter);
-            let place = seen.place("admin_token_file");
+            relations(&mut hub.settings, &hub.written.places, reporter);
+            let place = hub.written.places.place("admin_token_file");
             admin_keys::relations(&hub.settings, place, reporter);
         }
         Some((root, _)) => {

@@ -6,8 +6,8 @@ use super::yaml::{Node, Value};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Where the keys of relations stand.
-#[derive(Default)]
+/// Where keys stand.
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     places: Vec<(String, At)>,
 }

@@ -1,6 +1,7 @@
 //! All files of a configuration at once: what they come to, and everything that is wrong in them.
 
 use super::files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE};
+use super::fixed::Written;
 use super::hub_yaml::{self, HubYaml};
 use super::listen_keys::check_overlap;
 use super::problem::{Collected, Problem, Reporter, Severity};
@@ -76,6 +77,8 @@ pub struct Loaded {
     pub routes: RouteTable,
     /// Which file the routes are from.
     pub routes_file: PathBuf,
+    /// Where the settings are written.
+    pub written: Written,
 }
 
 /// Reads hub.yaml and the routes. Mistakes of both are reported even where the first is wrong.
@@ -169,6 +172,10 @@ pub(super) struct Taken {
 impl Loading {
     fn run(mut self, sources: &Sources, home: &Path) -> Load {
         let mut hub = self.hub(sources, home);
+        let config = sources.config.clone();
+        let config = config.unwrap_or_else(|| home.join("hub.yaml"));
+        hub.written.file = config.to_string_lossy().into();
+        hub.written.ats = !sources.ats.is_empty();
         let listens = !sources.listen.is_empty();
         let named = match &sources.ats[..] {
             [] => None,
@@ -178,7 +185,7 @@ impl Loading {
         self.admin(sources.admin.as_deref(), &mut hub.settings);
         if !sources.ats.is_empty() {
             let taken = self.ats_routes(&sources.ats, named.as_deref(), &hub.settings);
-            return self.finish(hub.settings, taken);
+            return self.finish(hub, taken);
         }
         let written = sources.routes.as_deref().or(hub.routes.as_deref());
         let taken = match (written, &sources.config) {
@@ -186,7 +193,7 @@ impl Loading {
             (None, Some(_)) if hub.unread => None,
             (written, _) => self.routes(written.unwrap_or(home), &hub.settings),
         };
-        self.finish(hub.settings, taken)
+        self.finish(hub, taken)
     }
 
     fn hub(&mut self, sources: &Sources, home: &Path) -> HubYaml {
@@ -360,7 +367,7 @@ impl Loading {
         self.collected.push(text::one(problem));
     }
 
-    fn finish(self, settings: Settings, taken: Option<Taken>) -> Load {
+    fn finish(self, hub: HubYaml, taken: Option<Taken>) -> Load {
         let errors = self.collected.iter().map(|each| each.errors).sum();
         let warnings = self.collected.iter().map(|each| each.warnings).sum();
         let mut problems: Vec<Problem> = self
@@ -374,9 +381,10 @@ impl Loading {
             .map(|taken| (taken.path.clone(), taken.entries));
         let loaded = taken.filter(|_| errors == 0).and_then(|taken| {
             Some(Loaded {
-                settings,
+                settings: hub.settings,
                 routes: taken.table?,
                 routes_file: taken.path,
+                written: hub.written,
             })
         });
         Load {

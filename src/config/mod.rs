@@ -14,6 +14,7 @@ pub mod edit;
 mod effects;
 mod fate_table;
 mod files;
+mod fixed;
 mod hub_yaml;
 mod import;
 mod ip_list;
@@ -33,6 +34,7 @@ mod yaml;
 
 pub use fate_table::{FateEntry, fate_table};
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE};
+pub use fixed::{Written, keep_fixed};
 pub use import::{Imported, import};
 pub use load::{
     HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,

@@ -85,6 +85,20 @@ impl Problem {
         }
     }
 
+    /// A warning without an excerpt; without a place it is of the whole file.
+    pub(super) fn warning(
+        file: &str,
+        at: Option<At>,
+        key: &str,
+        text: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            line: at.map_or(0, |at| at.line),
+            column: at.map_or(0, |at| at.column),
+            ..Problem::of_file(Severity::Warning, file, key, text)
+        }
+    }
+
     /// The first line of `Display` alone: for the log.
     pub fn headline(&self) -> impl fmt::Display + '_ {
         Headline(self)

@@ -71,7 +71,7 @@ pub fn reload(socket: &Path, expected: &Expected<'_>) -> Result<Live, ClientErro
         }
     };
     let file = || runs_with(socket).filter(|file| !is_same(file, expected.file));
-    if reply.body["in_force"] == false {
+    if reply.body["result"] == "refused" {
         let lines = reply.body["text"].as_array().into_iter().flatten();
         let lines = lines.filter_map(|line| line.as_str().map(str::to_owned));
         return Ok(Live::Refused {

@@ -8,7 +8,7 @@
 
 mod notice;
 
-use crate::config::{self, Load, Loaded, OnRouteRemoved, Problem, Settings, Severity, Sources};
+use crate::config::{self, Load, Loaded, OnRouteRemoved, Problem, Severity, Sources};
 use crate::net::Resolver;
 use crate::route::RouteTable;
 use crate::server::Hub;
@@ -30,10 +30,10 @@ const NAMED: usize = 20;
 /// What became of a reload.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The files say what is in force already.
-    Unchanged,
-    /// A new generation is in force.
-    Live(Arc<Snapshot>),
+    /// The files say what is in force already. What somebody should look at.
+    Unchanged(Vec<Problem>),
+    /// A new generation is in force. What somebody should look at.
+    Live(Arc<Snapshot>, Vec<Problem>),
     /// Nothing changed; these are the reasons.
     Refused(Vec<Problem>),
     /// The files keep changing under our eyes; tried again at the next look.
@@ -56,16 +56,19 @@ pub struct Told {
     pub result: ReloadResult,
     /// What is in force now.
     pub current: Arc<Snapshot>,
-    /// Why it was refused.
+    /// Why it was refused; or, of files that were accepted, what somebody should look at, `waits`
+    /// among it.
     pub problems: Vec<Problem>,
+    /// What the files that were accepted last say, and only an upgrade puts into force.
+    pub waits: Vec<Problem>,
 }
 
 impl Verdict {
     /// `None`: there is none yet, the files keep changing.
     fn result(&self) -> Option<ReloadResult> {
         match self {
-            Verdict::Unchanged => Some(ReloadResult::Unchanged),
-            Verdict::Live(_) => Some(ReloadResult::Live),
+            Verdict::Unchanged(_) => Some(ReloadResult::Unchanged),
+            Verdict::Live(..) => Some(ReloadResult::Live),
             Verdict::Refused(_) => Some(ReloadResult::Refused),
             Verdict::Unsettled => None,
         }
@@ -73,8 +76,10 @@ impl Verdict {
 
     fn into_problems(self) -> Vec<Problem> {
         match self {
-            Verdict::Refused(problems) => problems,
-            Verdict::Unchanged | Verdict::Live(_) | Verdict::Unsettled => Vec::new(),
+            Verdict::Unchanged(problems)
+            | Verdict::Live(_, problems)
+            | Verdict::Refused(problems) => problems,
+            Verdict::Unsettled => Vec::new(),
         }
     }
 }
@@ -85,6 +90,8 @@ pub struct Reloader {
     sources: Sources,
     files: config::FileSet,
     current: Arc<Snapshot>,
+    /// What those files say, and only an upgrade puts into force.
+    waits: Vec<Problem>,
     /// The last attempt found the files changing.
     unsettled: bool,
 }
@@ -96,6 +103,7 @@ impl Reloader {
             sources,
             files,
             current,
+            waits: Vec::new(),
             unsettled: false,
         }
     }
@@ -132,7 +140,7 @@ impl Reloader {
         let Load {
             loaded,
             files,
-            problems,
+            mut problems,
             ..
         } = load;
         if !settled {
@@ -140,9 +148,10 @@ impl Reloader {
         }
         self.files = files;
         let Some(Loaded {
-            settings,
+            mut settings,
             mut routes,
             routes_file,
+            written,
         }) = loaded
         else {
             return Verdict::Refused(problems);
@@ -156,15 +165,17 @@ impl Reloader {
             );
             return Verdict::Refused(vec![Problem::of_file(Severity::Error, &file, "sni", text)]);
         }
-        for warning in problems.iter().filter(|p| p.severity == Severity::Warning) {
+        self.waits = config::keep_fixed(&mut settings, &self.current.settings, &written);
+        problems.retain(|problem| problem.severity == Severity::Warning);
+        problems.extend(self.waits.iter().cloned());
+        for warning in &problems {
             warn!("{warning}");
         }
-        let settings = keep_fixed(settings, &self.current.settings);
         routes.adopt(&self.current.routes);
         let same_routes = tell_difference(&routes, &self.current.routes);
         let same_file = routes_file == self.current.routes_file;
         if same_routes && same_file && settings == self.current.settings {
-            return Verdict::Unchanged;
+            return Verdict::Unchanged(problems);
         }
         let generation = self.current.generation + 1;
         self.current = Arc::new(Snapshot {
@@ -173,7 +184,7 @@ impl Reloader {
             routes,
             routes_file,
         });
-        Verdict::Live(Arc::clone(&self.current))
+        Verdict::Live(Arc::clone(&self.current), problems)
     }
 
     /// Reloads once and tells the hub and the log.
@@ -181,7 +192,7 @@ impl Reloader {
         let began = Instant::now();
         let verdict = self.attempt(allow_shrink).await;
         match &verdict {
-            Verdict::Live(snapshot) => {
+            Verdict::Live(snapshot, _) => {
                 telemetry::set_log_format(snapshot.settings.access_log.format);
                 hub.publish(
                     snapshot,
@@ -194,7 +205,8 @@ impl Reloader {
                     "reloaded"
                 );
             }
-            Verdict::Unchanged => info!("reload: nothing changed"),
+            Verdict::Unchanged(_) if self.waits.is_empty() => info!("reload: nothing changed"),
+            Verdict::Unchanged(_) => info!("reload: nothing else changed"),
             // Once, however fast they change.
             Verdict::Unsettled if self.unsettled => {}
             Verdict::Unsettled => info!("reload: the files are still being written"),
@@ -235,13 +247,15 @@ impl Reloader {
             }
             _ => Vec::new(),
         };
+        let waits = self.waits.iter().map(|wait| wait.headline().to_string());
         let last = LastReload {
             at: SystemTime::now(),
             result,
             took,
             problems,
         };
-        hub.reloads().note(last, self.files.loaded_hash());
+        hub.reloads()
+            .note(last, self.files.loaded_hash(), waits.collect());
     }
 
     /// Reloads for `waiting` and tells them; they go on waiting while the files keep changing.
@@ -257,6 +271,7 @@ impl Reloader {
             result,
             current: Arc::clone(&self.current),
             problems: verdict.into_problems(),
+            waits: self.waits.clone(),
         };
         for asked in waiting.drain(..) {
             drop(asked.verdict.send(told.clone()));
@@ -328,40 +343,6 @@ fn refresh(resolver: &Resolver) {
             "resolver refreshed"
         );
     }
-}
-
-/// Keys that only a new process can change keep their old value, and the operator is told.
-fn keep_fixed(mut new: Settings, old: &Settings) -> Settings {
-    if new.listen != old.listen {
-        warn!("listen has changed: needs an upgrade (or a restart); the old addresses stay");
-        new.listen.clone_from(&old.listen);
-    }
-    let doors = |settings: &Settings| {
-        (
-            settings.admin.clone(),
-            settings.admin_listen,
-            settings.admin_token_file.clone(),
-            settings.ops_listen,
-        )
-    };
-    if doors(&new) != doors(old) {
-        warn!(
-            "admin, admin_listen, admin_token_file or ops_listen has changed: needs an upgrade (or a restart)"
-        );
-        new.admin.clone_from(&old.admin);
-        new.admin_listen = old.admin_listen;
-        new.admin_token_file.clone_from(&old.admin_token_file);
-        new.ops_listen = old.ops_listen;
-    }
-    if new.access_log.to != old.access_log.to {
-        warn!("access_log: `to` has changed: needs an upgrade (or a restart)");
-        new.access_log.to.clone_from(&old.access_log.to);
-    }
-    if new.workers != old.workers {
-        warn!("workers has changed: needs an upgrade (or a restart)");
-        new.workers = old.workers;
-    }
-    new
 }
 
 /// Logs what differs; true if nothing does.

@@ -412,6 +412,7 @@ pub async fn run(
         settings,
         routes,
         routes_file,
+        ..
     } = loaded;
     let snapshot = Arc::new(Snapshot {
         generation: 1,

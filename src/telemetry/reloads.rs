@@ -45,6 +45,8 @@ pub struct Reloaded {
     pub last: Option<LastReload>,
     /// Of the contents of the files in force; the same number for the same contents.
     pub hash: u64,
+    /// What the files say that were accepted last, and only an upgrade puts into force, one line each.
+    pub waits: Vec<String>,
 }
 
 /// The last reload.
@@ -75,9 +77,10 @@ impl Reloads {
         });
     }
 
-    /// One more.
-    pub fn note(&self, last: LastReload, hash: u64) {
+    /// One more, and what waits for an upgrade after it.
+    pub fn note(&self, last: LastReload, hash: u64, waits: Vec<String>) {
         self.0.send_modify(|reloaded| {
+            reloaded.waits = waits;
             reloaded.results[last.result as usize] += 1;
             if last.result != ReloadResult::Refused {
                 reloaded.hash = hash;

@@ -253,10 +253,11 @@ fn keys_of_the_hub_are_live_and_fixed_ones_say_what_they_need() {
         "hub.yaml",
         "access_log: json\nconnect_ports: 1\nworkers: 7\n",
     );
-    hub.wait_line_after(mark, "needs an upgrade", |line| {
-        line["message"]
-            .as_str()
-            .is_some_and(|m| m.starts_with("workers has changed: needs"))
+    hub.wait_line_after(mark, "waits for an upgrade", |line| {
+        line["message"].as_str().is_some_and(|m| {
+            m.contains("hub.yaml:3:10: warning: workers: has changed")
+                && m.contains("waits for `snihub upgrade`")
+        })
     });
     hub.wait_line_after(mark, "reloaded", |line| line["message"] == "reloaded");
     let alert = Link::open(hub.addr(), "a.example", a).unwrap_err();

@@ -138,6 +138,78 @@ fn a_refused_reload_is_78_and_shows_the_line() {
 }
 
 #[test]
+fn what_waits_for_an_upgrade_is_told_as_long_as_it_does() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example"], party), "");
+    let written = fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    let lines = written.lines().count();
+    let changed = format!("{written}workers: 7\naccess_log: {{format: json, to: a.log}}\n");
+    hub.replace("hub.yaml", &changed.replacen("access_log: json\n", "", 1));
+    let places = [
+        format!("hub.yaml:{lines}:10: warning: workers: "),
+        format!("hub.yaml:{}:", lines + 1),
+    ];
+    let said = ask(&hub, &["reload"]);
+    for want in [
+        &places[0],
+        &places[1],
+        "`snihub upgrade --admin ",
+        "nothing else changed; generation 1, 1 route; 2 changes wait for `snihub upgrade --admin ",
+    ] {
+        assert!(said.contains(want), "{want:?} in\n{said}");
+    }
+    let verdict: Value = serde_json::from_str(&ask(&hub, &["reload", "--format", "json"])).unwrap();
+    assert_eq!(
+        (&verdict["result"], &verdict["in_force"]),
+        (&"unchanged".into(), &false.into()),
+        "{verdict}"
+    );
+    assert_eq!(verdict["problems"][0]["key"], "workers", "{verdict}");
+    let waits = |hub: &Hub| {
+        let status = ask(hub, &["status", "--format", "json"]);
+        let status: Value = serde_json::from_str(&status).unwrap();
+        (status["waits_for_upgrade"].clone(), ask(hub, &["status"]))
+    };
+    let (told, text) = waits(&hub);
+    assert_eq!(told, verdict["waits_for_upgrade"]);
+    for (n, place) in places.iter().enumerate() {
+        assert!(told[n].as_str().unwrap().contains(place), "{told}");
+        assert!(text.contains(place), "{place:?} in\n{text}");
+    }
+    // Files that are refused do not make it forgotten, and what else is changed is in force.
+    hub.edit_routes("sni:\n- fqdn: a.example\n  tunnel_rout: h:1\n");
+    assert_eq!(snihub(&socket(&hub), &["reload"]).code, Some(78));
+    assert_eq!(waits(&hub).0, told);
+    hub.edit_routes(&table(&["a.example", "b.example"], party));
+    assert!(ask(&hub, &["reload"]).contains(", 2 routes; 2 changes wait for "));
+    assert_eq!(waits(&hub).0, told);
+    hub.replace("hub.yaml", &written);
+    let said = ask(&hub, &["reload"]);
+    assert!(said.ends_with(", 2 routes\n"), "{said}");
+    let (told, text) = waits(&hub);
+    assert_eq!(told, serde_json::json!([]));
+    assert!(!text.contains("upgrade"), "{text}");
+}
+
+#[test]
+fn what_is_doubtful_in_an_accepted_file_is_told() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example"], party), "");
+    hub.edit_routes(&(table(&["a.example"], party) + "- fqdn: norte.example\n"));
+    // The second time, too, when nothing changes.
+    for _ in 0..2 {
+        let said = ask(&hub, &["reload"]);
+        assert!(
+            said.contains("sni.yaml:4:9: warning: ") && said.contains("no tunnel_route"),
+            "{said}"
+        );
+    }
+    let verdict: Value = serde_json::from_str(&ask(&hub, &["reload", "--format", "json"])).unwrap();
+    assert_eq!(verdict["problems"][0]["severity"], "warning", "{verdict}");
+    assert_eq!(verdict["in_force"], true, "{verdict}");
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let folder = new_folder("nohub");
     let nobody = folder.join("admin.sock");

@@ -108,6 +108,16 @@ fn a_party_comes_moves_and_leaves() {
 }
 
 #[test]
+fn a_change_that_waits_for_an_upgrade_keeps_no_party_out() {
+    let (star, hub) = (Star::new(), hub("sni:\n"));
+    let written = std::fs::read_to_string(hub.folder().join("hub.yaml")).unwrap();
+    hub.replace("hub.yaml", &format!("{written}workers: 7\n"));
+    let target = Party::start(b'a').addr.to_string();
+    let said = ok(&star, &hub, &["add", "9998", "--route", &target]);
+    assert!(said.contains("has the route (generation 2)"), "{said}");
+}
+
+#[test]
 fn without_the_flag_tunnels_stay() {
     let party = Party::start(b'a');
     let (star, hub) = (
