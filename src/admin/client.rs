@@ -45,8 +45,8 @@ pub enum ClientError {
     Unable(String),
     /// No answer in time.
     #[error(
-        "the hub behind {} has not answered within {} s: it is stopped or overloaded, see its log",
-        .0.socket.display(), .0.within.as_secs_f64()
+        "the hub behind {} has not answered within {} s: it is stopped or overloaded, see its log{}",
+        .0.socket.display(), .0.within.as_secs_f64(), .0.and_then()
     )]
     Silent(Unanswered),
     /// No whole answer came.
@@ -66,6 +66,17 @@ pub struct Unanswered {
     pub socket: PathBuf,
     /// For each step of an exchange.
     pub within: Duration,
+    /// Whether it was to change something.
+    pub change: bool,
+}
+
+impl Unanswered {
+    fn and_then(&self) -> &'static str {
+        match self.change {
+            true => "; what it has begun of this may yet be done when it goes on, what not is not",
+            false => "",
+        }
+    }
 }
 
 /// What came back: also for a request that was understood and declined.
@@ -141,8 +152,13 @@ fn answered(
     method: &str,
     target: &str,
 ) -> Result<(u16, Value), ClientError> {
+    let unanswered = || Unanswered {
+        socket: socket.to_owned(),
+        within,
+        change: method != "GET",
+    };
     let answer =
-        exchange(socket, within, method, target).map_err(|error| explain(socket, within, error))?;
+        exchange(socket, within, method, target).map_err(|error| explain(unanswered(), error))?;
     let broken = |what: &str| ClientError::Broken {
         path: socket.to_owned(),
         error: io::Error::new(ErrorKind::InvalidData, what),
@@ -190,16 +206,13 @@ fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
     (body.len() == length).then_some((status, body))
 }
 
-fn explain(socket: &Path, within: Duration, error: io::Error) -> ClientError {
-    let path = socket.to_owned();
+fn explain(unanswered: Unanswered, error: io::Error) -> ClientError {
+    let path = unanswered.socket.clone();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ClientError::NotRunning(path),
         ErrorKind::PermissionDenied => ClientError::NotPermitted(path),
         // A time limit of the socket (socket(7), SO_RCVTIMEO).
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(Unanswered {
-            socket: path,
-            within,
-        }),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent(unanswered),
         _ => ClientError::Broken { path, error },
     }
 }
@@ -210,9 +223,18 @@ mod tests {
 
     #[test]
     fn a_hub_that_is_stopped_is_told_from_one_that_is_gone() {
-        let said =
-            |kind: ErrorKind| explain(Path::new("/run/x"), PATIENCE, kind.into()).to_string();
-        assert!(said(ErrorKind::WouldBlock).contains("has not answered within 45 s"));
+        let silent = |change| Unanswered {
+            socket: "/run/x".into(),
+            within: PATIENCE,
+            change,
+        };
+        let said = |kind: ErrorKind| explain(silent(false), kind.into()).to_string();
+        let waits = said(ErrorKind::WouldBlock);
+        assert!(waits.contains("has not answered within 45 s"), "{waits}");
+        assert!(waits.ends_with("see its log"), "{waits}");
+        // It may be in the middle of it.
+        let waits = explain(silent(true), ErrorKind::WouldBlock.into()).to_string();
+        assert!(waits.contains("may yet be done"), "{waits}");
         assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
         assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));
     }

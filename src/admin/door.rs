@@ -1,7 +1,7 @@
 //! Accepting on the doors: bounded in number, size and time, whoever comes.
 
 use super::api;
-use super::guard::Entrance;
+use super::guard::{self, Entrance};
 use crate::net::{PassedDoor, unix};
 use crate::server::Control;
 use hyper::server::conn::http1;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, yield_now};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
@@ -223,6 +223,11 @@ async fn serve(
         let busy = Arc::clone(&busy);
         async move {
             busy.store(true, Relaxed);
+            if guard::changes(request.method()) {
+                // Once round by epoll: it tells of a client's end that was there before we were, since the
+                // hub was stopped, or had no descriptor. Hyper sees that, and does not come back here.
+                yield_now().await;
+            }
             let answer = api::answer(&request, &entrance, &control).await;
             busy.store(false, Relaxed);
             Ok::<_, Infallible>(answer)

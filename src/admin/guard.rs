@@ -75,7 +75,8 @@ impl Entrance {
     }
 }
 
-fn changes(method: &Method) -> bool {
+/// Whether it may change something.
+pub(super) fn changes(method: &Method) -> bool {
     *method != Method::GET && *method != Method::HEAD
 }
 

@@ -4,6 +4,7 @@ use super::http::{tcp, unix, wait_for};
 use super::{door, hub, socket, table};
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
+use rustix::process::Signal;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -215,6 +216,47 @@ fn an_order_of_somebody_who_has_left_is_not_carried_out() {
         unix(&socket(&hub), "GET", "/api/status").json()["routes"],
         10
     );
+}
+
+#[test]
+fn an_order_of_somebody_who_has_left_before_it_was_heard_is_not_begun() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example"], party), "");
+    let mut links: Vec<Link> = (0..8)
+        .map(|_| Link::open(hub.addr(), "a.example", party).unwrap())
+        .collect();
+    let answer = |path: &str| unix(&socket(&hub), "GET", path).json();
+    let tunnels = answer("/api/tunnels");
+    let ids = tunnels["tunnels"].as_array().unwrap().iter();
+    let ids: Vec<&str> = ids.map(|row| row["id"].as_str().unwrap()).collect();
+    hub.signal(Signal::STOP);
+    let mut orders: Vec<String> = ids[..6]
+        .iter()
+        .map(|id| format!("/api/tunnels/{id}/end"))
+        .collect();
+    orders.push("/api/drain?route=a.example&over_ms=0".into());
+    orders.push("/api/log-level?level=debug".into());
+    orders.push("/api/upgrade".into());
+    for order in &orders {
+        let mut stream = UnixStream::connect(socket(&hub)).unwrap();
+        write!(stream, "POST {order} HTTP/1.1\r\n{HOST}\r\n").unwrap();
+    }
+    hub.signal(Signal::CONT);
+    // Whoever comes later is heard later.
+    let status = answer("/api/status");
+    assert_eq!(
+        (&status["tunnels_open"], &status["log_level"]),
+        (&8.into(), &"info".into()),
+        "{status}"
+    );
+    links.iter_mut().for_each(|link| link.exchange(10).unwrap());
+    let told = |line: &serde_json::Value| line["message"].as_str().unwrap_or("").to_owned();
+    let done = hub
+        .lines()
+        .iter()
+        .map(told)
+        .any(|line| line.contains("operator"));
+    assert!(!done, "an order was carried out");
 }
 
 #[test]
