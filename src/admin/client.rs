@@ -25,8 +25,8 @@ const MOST: u64 = 256 << 20;
 pub enum ClientError {
     /// Nobody listens there.
     #[error(
-        "no hub runs behind {}: start one by `snihub run`, or name its socket (`admin` of its \
-         hub.yaml) with --admin", .0.display()
+        "no hub runs behind {}: start it by `snihub run` with the arguments that it had, or name its \
+         socket (`admin` of its hub.yaml) with --admin", .0.display()
     )]
     NotRunning(PathBuf),
     /// The socket is not ours to use.

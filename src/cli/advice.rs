@@ -1,5 +1,6 @@
 //! Command lines that messages advise, in backticks: each is said with the folders and files that this
-//! command was given, else it would do its work elsewhere.
+//! command was given, else it would do its work elsewhere. Not `run`: what a hub was started with a
+//! command that asks it does not know.
 
 use super::Cli;
 use crate::terminal::tricks;
@@ -96,6 +97,9 @@ fn missing(line: &str, given: &[(&str, String)]) -> String {
             None => break,
         }
     }
+    if command.get_name() == "run" {
+        return String::new();
+    }
     let missing = given.iter();
     let missing = missing.filter(|(flag, _)| argument(command, flag).is_some() && !says(flag));
     missing.map(|(_, words)| &**words).collect()
@@ -161,6 +165,8 @@ mod tests {
                 "`snihub party rename-route 7`",
                 "`snihub party rename-route 7 --ca pki-2 --admin 'a b'`",
             ),
+            // Another hub, if only its places were said.
+            ("`snihub run --takeover`", "`snihub run --takeover`"),
             ("`snihub` and `snihub man`", "`snihub` and `snihub man`"),
         ] {
             assert_eq!(aim(text, &given), want);

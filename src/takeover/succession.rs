@@ -30,7 +30,8 @@ const AS_INIT: &str = "this hub is process 1 of a container, which ends with it:
 const UNDER_INIT: &str = "this hub runs in a container that may end with it: of its parents, up to process 1, \
                           none is known to go on (systemd, runit, s6, supervisord): put the new image \
                           into the deployment, and let a rolling update replace the container; or start \
-                          it, below what restarts it in the container, always by `snihub run --takeover`";
+                          it, below what restarts it in the container, always by `snihub run --takeover` with \
+                          the arguments that it has";
 const DRAINING: &str = "this hub is about to end: it takes no new clients";
 const UNDER_WAY: &str = "an upgrade is under way";
 const MANAGED: &str = "this hub is run by a service manager (NOTIFY_SOCKET), which would not know a \

@@ -220,6 +220,12 @@ fn errors_say_what_to_do() {
         "{}",
         said.err
     );
+    // The socket is not all that it was started with.
+    assert!(
+        said.err.contains("start it by `snihub run`"),
+        "{}",
+        said.err
+    );
     // Left behind by a hub that was killed.
     drop(UnixListener::bind(&nobody).unwrap());
     assert!(snihub(&nobody, &["status"]).err.contains("no hub runs"));
