@@ -22,12 +22,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinHandle, yield_now};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 /// Connections of an admin door at once. When one more comes, the oldest goes whose request is not
 /// being carried out: it has had its time, and who connects and says nothing keeps nobody out, nor does
-/// who does not read its answer. Who waits for an upgrade stays. An answer that is not read is kept in
+/// who does not read its answer. Where all are being carried out, who comes waits in the socket's
+/// queue, which is a successor's, too, for the first that is done. An answer that is not read is kept in
 /// memory meanwhile, some 20 MB with 40,000 tunnels.
 const ADMIN_GUESTS: usize = 16;
 /// The same of the ops door, whose answers are short.
@@ -39,6 +41,11 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const ALL_WITHIN: Duration = Duration::from_secs(40);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
+/// On the unix socket nobody goes sooner: who has connected is about to say what it wants. Elsewhere
+/// strangers would have others wait so.
+const HEARD_WITHIN: Duration = Duration::from_millis(50);
+/// Between two looks for a place.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The pause after an accept that failed (descriptors, memory).
 const PAUSE: Duration = Duration::from_millis(100);
 /// Such failures are told so often at most.
@@ -117,9 +124,10 @@ pub(super) async fn serve_unix(
     inside: TaskTracker,
 ) -> io::Result<()> {
     let listener = tokio::net::UnixListener::from_std(door.listener.try_clone()?)?;
-    let mut guests = Guests::at_most(ADMIN_GUESTS);
+    let mut guests = Guests::at_most(ADMIN_GUESTS, HEARD_WITHIN);
     let mut trouble = Trouble::default();
     loop {
+        guests.room().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let peer = stream.peer_cred().map(|peer| peer.uid());
@@ -143,12 +151,14 @@ pub(super) async fn serve_tcp(
     inside: TaskTracker,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let mut guests = Guests::at_most(match entrance {
+    let most = match entrance {
         Entrance::Ops => OPS_GUESTS,
         Entrance::Unix { .. } | Entrance::Loopback { .. } => ADMIN_GUESTS,
-    });
+    };
+    let mut guests = Guests::at_most(most, Duration::ZERO);
     let mut trouble = Trouble::default();
     loop {
+        guests.room().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (entrance, busy) = (entrance.clone(), Arc::<AtomicBool>::default());
@@ -172,42 +182,64 @@ impl Trouble {
             self.told = Some(Instant::now());
             warn!(%error, "an admin or ops connection is not accepted; tried again every 100 ms");
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 
 /// The connections of one door, oldest first.
 struct Guests {
     most: usize,
+    /// For which each stays whatever it does.
+    stay: Duration,
     inside: VecDeque<Guest>,
 }
 
 struct Guest {
     task: AbortHandle,
+    since: Instant,
     /// Its request is being carried out.
     busy: Arc<AtomicBool>,
 }
 
 impl Guests {
-    fn at_most(most: usize) -> Guests {
+    fn at_most(most: usize, stay: Duration) -> Guests {
         Guests {
             most,
+            stay,
             inside: VecDeque::with_capacity(most),
+        }
+    }
+
+    /// Comes back when one more may come in.
+    async fn room(&mut self) {
+        loop {
+            self.inside.retain(|guest| !guest.task.is_finished());
+            if self.inside.len() < self.most || self.leaving().is_some() {
+                return;
+            }
+            sleep(LOOK_EVERY).await;
         }
     }
 
     fn admit(&mut self, guest: JoinHandle<()>, busy: Arc<AtomicBool>) {
         self.inside.retain(|guest| !guest.task.is_finished());
-        let task = guest.abort_handle();
-        self.inside.push_back(Guest { task, busy });
-        if self.inside.len() > self.most {
-            // All may be busy but the one that has come: then that one goes.
-            let idle = |guest: &Guest| !guest.busy.load(Relaxed);
-            let leaving = self.inside.iter().position(idle).unwrap_or(0);
-            if let Some(guest) = self.inside.remove(leaving) {
-                guest.task.abort();
-            }
+        if self.inside.len() >= self.most
+            && let Some(guest) = self.leaving().and_then(|at| self.inside.remove(at))
+        {
+            guest.task.abort();
         }
+        self.inside.push_back(Guest {
+            task: guest.abort_handle(),
+            since: Instant::now(),
+            busy,
+        });
+    }
+
+    /// Who goes for one that comes.
+    fn leaving(&self) -> Option<usize> {
+        let may_go =
+            |guest: &Guest| !guest.busy.load(Relaxed) && guest.since.elapsed() >= self.stay;
+        self.inside.iter().position(may_go)
     }
 }
 

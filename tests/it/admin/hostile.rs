@@ -260,6 +260,26 @@ fn an_order_of_somebody_who_has_left_before_it_was_heard_is_not_begun() {
 }
 
 #[test]
+fn more_orders_than_are_carried_out_at_once_are_all_answered() {
+    let hub = hub(one_route(), "");
+    let mut writer = OpenOptions::new()
+        .append(true)
+        .open(hub.folder().join("sni.yaml"))
+        .unwrap();
+    writer.write_all(b"#\n").unwrap();
+    let asking: Vec<UnixStream> = (0..30).map(|_| ask_for_reload(&hub, "")).collect();
+    drop(writer);
+    for mut stream in asking {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(40)))
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_reload_that_has_no_verdict_says_so_in_time() {
     let hub = hub(one_route(), "");
     let mut writer = OpenOptions::new()
