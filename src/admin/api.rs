@@ -185,9 +185,10 @@ async fn perform(
         query.end()?;
         Ok(json(StatusCode::OK, &report(control)))
     };
-    if matches!(act, Act::Metrics | Act::Status | Act::Routes) {
-        control.refresh().await;
-    }
+    let silent = match act {
+        Act::Metrics | Act::Status | Act::Routes => control.refresh().await,
+        _ => Vec::new(),
+    };
     match act {
         Act::Page => query.end().map(|()| page::index()),
         Act::PagePart => query.end().map(|()| page::part(id)),
@@ -198,7 +199,9 @@ async fn perform(
             let links = on_ops || !matches!(entrance, Entrance::Ops);
             query.end().map(|()| health::metrics(control, links))
         }
-        Act::Status => report(query, reports::status),
+        Act::Status => query
+            .end()
+            .map(|()| json(StatusCode::OK, &reports::status(control, &silent))),
         Act::Routes => query
             .end()
             .map(|()| json(StatusCode::OK, &reports::Routes::of(control))),

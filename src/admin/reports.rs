@@ -5,7 +5,7 @@ use super::probes::{ProbeRow, summary};
 use crate::config::{OnRouteRemoved, ProxyProtocol, Settings};
 use crate::reload::Told;
 use crate::route::ConnectPorts;
-use crate::server::{Control, Predecessor};
+use crate::server::{Control, Predecessor, Silent};
 use crate::telemetry::metrics::{LinkSum, sums};
 use crate::telemetry::{Declined, ReloadResult, Reloaded, log_level, unix_ms};
 use serde::Serialize;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-/// `/api/status`.
-pub(super) fn status(control: &Control) -> Value {
+/// `/api/status`. `silent`: whose counts are as it said last.
+pub(super) fn status(control: &Control, silent: &[Silent]) -> Value {
     let (snapshot, totals) = (control.snapshot(), control.totals());
     let reloaded = control.reloads().get();
     let copying = control.copying();
@@ -40,7 +40,7 @@ pub(super) fn status(control: &Control) -> Value {
         "config_hash": hash(&reloaded),
         "last_reload": last_reload(&reloaded),
         "waits_for_upgrade": reloaded.waits,
-        "predecessors": predecessors(control),
+        "predecessors": predecessors(control, silent),
         "upstreams": summary(&control.health(), &snapshot.routes),
         "sessions": sessions(control),
         "tunnels_open": totals.open(),
@@ -63,12 +63,13 @@ pub(super) fn sessions(control: &Control) -> usize {
 }
 
 /// The processes before this one that still hold tunnels.
-fn predecessors(control: &Control) -> Vec<Value> {
+fn predecessors(control: &Control, silent: &[Silent]) -> Vec<Value> {
     let describe = |one: &Arc<Predecessor>| {
         json!({
             "pid": one.pid,
             "tunnels_open": one.open(),
             "until_unix_ms": unix_ms(one.until),
+            "answers": silent.iter().all(|other| other.pid != one.pid),
         })
     };
     let family = control.predecessors().family();

@@ -50,6 +50,8 @@ fn show(body: &Value) -> String {
         why => format!("{}: {}", text(&body["relay"]), text(why)),
     };
     let n = |key: &str| number(&body[key]);
+    let old = old(body);
+    let part = if old.is_empty() { "" } else { ", in part old" };
     let lines = [
         ("state", state),
         (
@@ -77,12 +79,16 @@ fn show(body: &Value) -> String {
         ("last reload", reload(&body["last_reload"])),
         (
             "tunnels",
-            format!("{} open, {} opened", n("tunnels_open"), n("tunnels_opened")),
+            format!(
+                "{} open, {} opened{old}",
+                n("tunnels_open"),
+                n("tunnels_opened")
+            ),
         ),
         (
             "bytes",
             format!(
-                "{} from clients, {} from upstreams",
+                "{} from clients, {} from upstreams{part}",
                 bytes(n("client_to_upstream")),
                 bytes(n("upstream_to_client"))
             ),
@@ -90,13 +96,13 @@ fn show(body: &Value) -> String {
         (
             "clients",
             format!(
-                "{} accepted, {} refused, {} left early",
+                "{} accepted, {} refused, {} left early{part}",
                 n("accepted"),
                 n("refused"),
                 n("left")
             ),
         ),
-        ("dial errors", n("dial_errors").to_string()),
+        ("dial errors", format!("{}{part}", n("dial_errors"))),
     ];
     let mut out = String::new();
     for (name, value) in lines {
@@ -114,14 +120,33 @@ fn show(body: &Value) -> String {
     for one in rows(body, "predecessors") {
         let (pid, tunnels) = (number(&one["pid"]), number(&one["tunnels_open"]));
         let tunnels = plural(tunnels as usize, "tunnel");
+        let said = match silent(one) {
+            true => " as it said last, for it does not answer",
+            false => "",
+        };
         let until = Moment((number(&one["until_unix_ms"]) / 1000) as i64);
         let _ = writeln!(
             out,
-            "{:<12} pid {pid}, {tunnels} of these, closed until {until}",
+            "{:<12} pid {pid}, {tunnels} of these{said}, closed until {until}",
             "draining"
         );
     }
     out
+}
+
+/// A process before the hub whose part of the counts is as it said last.
+fn silent(one: &Value) -> bool {
+    one["answers"] == false
+}
+
+/// What is said beside a number that such processes have a part in.
+fn old(body: &Value) -> String {
+    let silent = rows(body, "predecessors").iter().filter(|one| silent(one));
+    let pids: Vec<String> = silent.map(|one| number(&one["pid"]).to_string()).collect();
+    match pids.is_empty() {
+        true => String::new(),
+        false => format!(", in part old: pid {} does not answer", pids.join(", ")),
+    }
 }
 
 /// How those do that are asked, and what somebody has to look at.

@@ -73,11 +73,11 @@ impl Control {
         Arc::clone(&self.snapshot.borrow())
     }
 
-    /// Has the counts of the processes before this one up to date, if they answer at once; whether all
-    /// do.
-    pub async fn refresh(&self) -> bool {
+    /// Has the counts of the processes before this one up to date, if they answer at once; comes back
+    /// with whose are as it said last.
+    pub async fn refresh(&self) -> Vec<Silent> {
         let heard = self.ask_abroad(Question::Count, COUNTED_WITHIN).await;
-        heard.silent.is_empty()
+        heard.silent
     }
 
     /// The processes before this one.
@@ -229,7 +229,7 @@ impl Control {
                 let settings = &self.snapshot().settings;
                 settings.hello_timeout + settings.dial_timeout_total + PATIENCE_ABROAD
             };
-            let undecided = !self.refresh().await || self.predecessors.undecided();
+            let undecided = !self.refresh().await.is_empty() || self.predecessors.undecided();
             look |= undecided || removal.closes();
             let silent = match look {
                 true if !self.is_succeeded() => self.retire_once(&removal).await,
@@ -255,7 +255,7 @@ impl Control {
             while !silent.is_empty()
                 && !self.is_succeeded()
                 && removals.latest(&removal).is_none()
-                && !self.refresh().await
+                && !self.refresh().await.is_empty()
             {
                 sleep(LOOK_EVERY).await;
             }

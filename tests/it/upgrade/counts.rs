@@ -61,3 +61,30 @@ fn what_the_process_before_has_told_last_is_the_least_that_is_told() {
     drop(_standing);
     ends(old);
 }
+
+/// The sums go on with what a process before the hub said last, and say so.
+#[test]
+fn counts_of_a_process_that_does_not_answer_are_told_as_old() {
+    let party = Party::start(b'a');
+    let hub = start(&[NAME], party, "");
+    let _standing = Link::open(hub.addr(), NAME, party).unwrap();
+    let old = super::pid(&hub);
+    upgrade(&hub);
+    let told = || {
+        let one = super::status(&hub)["predecessors"][0].clone();
+        (one["answers"].clone(), super::ask(&hub, &["status"]))
+    };
+    let (answers, text) = told();
+    assert_eq!(answers, true);
+    assert!(!text.contains("old"), "{text}");
+    signal(old, Signal::STOP);
+    let (answers, text) = told();
+    assert_eq!(answers, false);
+    let line = format!("1 open, 1 opened, in part old: pid {old} does not answer");
+    assert!(text.contains(&line), "{line:?} in {text}");
+    signal(old, Signal::CONT);
+    wait_for("it answers", || match told() {
+        (answers, text) if answers == true && !text.contains("old") => Ok(()),
+        (_, text) => Err(text),
+    });
+}
