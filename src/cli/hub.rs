@@ -8,6 +8,8 @@ use crate::config;
 use crate::terminal;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Which hub, and how its answer is written.
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,7 @@ impl Hub {
 
     /// Changes.
     pub(super) fn change(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Reply, Exit> {
+        tell_of_interrupt();
         self.ask("POST", path, parameters)
     }
 
@@ -44,6 +47,7 @@ impl Hub {
             complain("snihub: hub.yaml says `admin: off`: the hub cannot be asked\n");
             return Err(Exit::Restart);
         };
+        tell_of_interrupt();
         client::ask(&socket, "POST", path, parameters).map_err(|error| {
             complain(&format!("snihub: {}\n", printable(&error.to_string())));
             match error {
@@ -124,6 +128,30 @@ pub(super) fn exit_of(error: &ClientError) -> Exit {
         | ClientError::Silent(_)
         | ClientError::Broken { .. } => Exit::System,
     }
+}
+
+/// From here on Ctrl-C says that it stops who asks, and not the hub. Where that cannot be had it ends the
+/// process as ever.
+fn tell_of_interrupt() {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else {
+        return;
+    };
+    let interrupt = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt())
+    };
+    let Ok(mut interrupt) = interrupt else {
+        return;
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(interrupt.recv());
+        complain(
+            "snihub: interrupted: what the hub has begun of this it goes on with; `snihub status` \
+             shows how it is\n",
+        );
+        std::process::exit(Exit::Interrupted.code().into());
+    });
 }
 
 /// The hub's admin socket: the one that is named, else that of hub.yaml; `None`: it is off there.

@@ -1,14 +1,16 @@
 //! The commands that talk to a running hub: for people, at night.
 
+use super::http::wait_for;
 use super::{OpenFolder, as_nobody, hub, socket, table};
 use crate::support::hub::{Hub, new_folder};
 use crate::support::party::{Link, Party};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 struct Said {
     code: Option<i32>,
@@ -245,6 +247,36 @@ fn errors_say_what_to_do() {
     assert!(said.err.contains("no tunnel has this id"), "{}", said.err);
     assert_eq!(snihub(&socket(&hub), &["kill", "nonsense"]).code, Some(64));
     assert_eq!(snihub(&socket(&hub), &["drain"]).code, Some(64));
+}
+
+#[test]
+fn who_is_interrupted_hears_that_the_hub_goes_on() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example"], party), "");
+    hub.signal(Signal::STOP);
+    let asking = Command::new(env!("CARGO_BIN_EXE_snihub"))
+        .args(["upgrade", "--admin"])
+        .arg(socket(&hub))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // proc(5): a mask of signals that are caught; SIGINT is 2, the second bit.
+    let status = format!("/proc/{}/status", asking.id());
+    wait_for("it has an ear for Ctrl-C", || {
+        let status = fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        match caught & 2 {
+            0 => Err(format!("{caught:x}")),
+            _ => Ok(()),
+        }
+    });
+    kill_process(Pid::from_child(&asking), Signal::INT).unwrap();
+    let output = asking.wait_with_output().unwrap();
+    hub.signal(Signal::CONT);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("goes on with"), "{said}");
 }
 
 #[test]
