@@ -3,13 +3,15 @@
 
 use crate::support::hub::{Hub, Options, PATIENCE};
 use crate::support::party::{Link, Party};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,7 +33,7 @@ impl Terminal {
     fn start(socket: &Path, arguments: &[&str]) -> Terminal {
         let (keys, inside) = ends();
         let before = tcgetattr(&inside).unwrap();
-        let child = top(socket, arguments, &inside);
+        let child = top("--ctty", socket, arguments, [&inside, &inside]);
         let mut out = keys.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
         let raw = Arc::<Mutex<Vec<u8>>>::default();
@@ -129,18 +131,22 @@ fn ends() -> (File, File) {
     (master.into(), inside)
 }
 
-/// The program, in a session of its own: /dev/tty is this terminal, not the one the tests run in.
-fn top(socket: &Path, arguments: &[&str], inside: &File) -> Child {
-    let stdio = || Stdio::from(inside.try_clone().unwrap());
+/// What setsid(1) does besides: this, of which a session that is not the terminal's hears no SIGHUP.
+const OF_NO_TERMINAL: &str = "--wait";
+
+/// The program, in a session of its own: /dev/tty is this terminal, or none, not the one the tests
+/// run in. It reads from and writes to these.
+fn top(session: &str, socket: &Path, arguments: &[&str], inside: [&File; 2]) -> Child {
+    let [stdin, stdout] = inside.map(|end| end.try_clone().unwrap());
     Command::new("setsid")
-        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_snihub"), "top"])
+        .args([session, env!("CARGO_BIN_EXE_snihub"), "top"])
         .args(["--interval", "1", "--admin"])
         .arg(socket)
         .args(arguments)
         .env("TERM", "xterm-256color")
-        .stdin(stdio())
-        .stdout(stdio())
-        .stderr(stdio())
+        .stdin(stdin)
+        .stderr(stdout.try_clone().unwrap())
+        .stdout(stdout)
         .spawn()
         .unwrap()
 }
@@ -213,26 +219,118 @@ fn the_star_is_seen_sorted_and_found_in_80_by_24() {
     top.until("the screen before", |_| top.gave_back());
 }
 
-#[test]
-fn it_ends_with_its_terminal() {
-    let party = Party::start(b'a');
-    let hub = hub(&["a.example"], party);
-    let (mut outside, inside) = ends();
-    let mut top = top(&hub.folder().join("admin.sock"), &[], &inside);
-    drop(inside);
+/// Nothing comes for so long, in which every key is read, and every one that is read is shown.
+const STILL: Duration = Duration::from_millis(300);
+
+/// Whether that is so within this time.
+fn is_ready(end: &File, what: PollFlags, within: Duration) -> bool {
+    let within = Timespec::try_from(within).unwrap();
+    let mut asked = [PollFd::from_borrowed_fd(end.as_fd(), what)];
+    poll(&mut asked, Some(&within)).unwrap() > 0
+}
+
+/// Reads until this is shown, and the program waits for keys.
+fn read_until_still(outside: &mut File, wanted: &str) {
     let mut screen = vt100::Parser::new(ROWS, COLUMNS, 0);
-    while !screen.screen().contents().contains("a.example") {
+    while !screen.screen().contents().contains(wanted) || is_ready(outside, PollFlags::IN, STILL) {
         let mut piece = [0; 4096];
         let read = outside.read(&mut piece).unwrap();
         screen.process(&piece[..read]);
     }
-    // Whoever sat there has gone.
-    drop(outside);
+}
+
+/// Has it draw until there is no room, and it reads no key any more: it stands in a write.
+fn press_until_full(outside: &mut File, inside: &File) {
     let deadline = Instant::now() + PATIENCE;
-    while top.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "it goes on without a terminal");
+    loop {
+        assert!(Instant::now() < deadline, "who reads it?");
+        outside.write_all(b"r").unwrap();
+        if is_ready(inside, PollFlags::OUT, Duration::ZERO) {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        }
+        std::thread::sleep(STILL);
+        if is_ready(inside, PollFlags::IN, Duration::ZERO) {
+            return;
+        }
+    }
+}
+
+/// State of the process, and what it has had of a core.
+fn stat(pid: u32) -> (char, Duration) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    let millis = ticks * 1000 / rustix::param::clock_ticks_per_second();
+    let state = fields[0].chars().next().unwrap();
+    (state, Duration::from_millis(millis))
+}
+
+/// Its exit code, and what it has of a core from now until then.
+fn end_of(mut top: Child) -> (Option<i32>, Duration) {
+    let (_, before) = stat(top.id());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (state, now) = stat(top.id());
+        if state == 'Z' {
+            return (top.wait().unwrap().code(), now - before);
+        }
+        if Instant::now() > deadline {
+            drop(top.kill());
+            drop(top.wait());
+            panic!("it goes on, and had {:?} of a core", now - before);
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn it_ends_with_its_terminal_whether_a_signal_tells_or_not() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example"], party);
+    for session in ["--ctty", OF_NO_TERMINAL] {
+        let (mut outside, inside) = ends();
+        let socket = hub.folder().join("admin.sock");
+        let top = top(session, &socket, &[], [&inside, &inside]);
+        read_until_still(&mut outside, "a.example");
+        // Whoever sat there has gone.
+        drop(outside);
+        let (code, had) = end_of(top);
+        assert_eq!(code, Some(0), "{session}");
+        assert!(had < Duration::from_millis(500), "{session}: {had:?}");
+    }
+}
+
+#[test]
+fn it_ends_with_its_terminal_in_the_middle_of_a_draw() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example", "b.example"], party);
+    for session in ["--ctty", OF_NO_TERMINAL] {
+        let (mut outside, inside) = ends();
+        let socket = hub.folder().join("admin.sock");
+        let top = top(session, &socket, &[], [&inside, &inside]);
+        read_until_still(&mut outside, "a.example");
+        press_until_full(&mut outside, &inside);
+        drop(outside);
+        assert_eq!(end_of(top).0, Some(0), "{session}");
+    }
+}
+
+#[test]
+fn it_gives_back_what_it_writes_to_when_what_it_reads_from_goes() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example"], party);
+    let ((keys, stdin), (mut outside, stdout)) = (ends(), ends());
+    let socket = hub.folder().join("admin.sock");
+    let top = top(OF_NO_TERMINAL, &socket, &[], [&stdin, &stdout]);
+    read_until_still(&mut outside, "a.example");
+    drop(keys);
+    assert_eq!(end_of(top).0, Some(0));
+    let mut said = [0; 4096];
+    let read = outside.read(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said[..read]).into_owned();
+    assert!(said.ends_with("\u{1b}[?1049l\u{1b}[?25h"), "{said:?}");
 }
 
 #[test]

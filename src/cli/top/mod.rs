@@ -3,6 +3,7 @@
 mod asking;
 mod screen;
 mod tables;
+mod tty;
 mod view;
 
 use super::Format;
@@ -32,7 +33,7 @@ pub(super) struct Args {
     hub: Hub,
 }
 
-/// After a signal, if it does by itself.
+/// After a signal, by itself; else it is ended.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether a key, a reading or a signal came.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,16 +66,17 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(asking) => asking,
         Err(error) => return system("cannot start a thread", &error),
     };
-    // Sets a panic hook, too, that gives the terminal back before it tells.
-    let shown = ratatui::try_init().and_then(|mut terminal| {
+    if let Err(error) = end_with_the_terminal() {
+        return system("cannot start a thread", &error);
+    }
+    let shown = tty::take().and_then(|mut terminal| {
         let screen = Screen::new(interval);
         show(&mut terminal, screen, &asking, &stop)
     });
-    // Of a terminal that is gone it cannot be told.
-    drop(ratatui::try_restore());
+    tty::give_back();
     match shown {
-        Ok(()) => Exit::Ok,
-        Err(error) => system("the terminal", &error),
+        Err(error) if !tty::is_gone() => system("the terminal", &error),
+        _ => Exit::Ok,
     }
 }
 
@@ -148,13 +150,26 @@ fn stop_at_signals() -> io::Result<Arc<AtomicBool>> {
                 }
             });
             told.store(true, Relaxed);
-            // crossterm reads a terminal that is gone again and again, without an end, and looks at
-            // nothing else meanwhile.
             sleep(ENDS_WITHIN);
-            drop(ratatui::try_restore());
-            process::exit(Exit::Ok.code().into());
+            end();
         })?;
     Ok(stop)
+}
+
+/// crossterm reads a terminal that is gone again and again, and looks at nothing else meanwhile.
+fn end_with_the_terminal() -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("terminal".into());
+    thread.spawn(|| {
+        tty::wait_until_gone();
+        end();
+    })?;
+    Ok(())
+}
+
+/// Whatever the thread that shows is at.
+fn end() -> ! {
+    tty::give_back();
+    process::exit(Exit::Ok.code().into())
 }
 
 #[cfg(test)]
@@ -165,7 +180,7 @@ mod tests {
     #[test]
     #[ignore = "panics, in a terminal that is made for it"]
     fn panicking() {
-        let mut terminal = ratatui::try_init().unwrap();
+        let mut terminal = super::tty::take().unwrap();
         terminal
             .draw(|_| panic!("in the middle of a frame"))
             .unwrap();
