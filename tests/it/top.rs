@@ -334,6 +334,23 @@ fn it_gives_back_what_it_writes_to_when_what_it_reads_from_goes() {
 }
 
 #[test]
+fn a_signal_ends_it_in_a_terminal_that_nobody_reads() {
+    let party = Party::start(b'a');
+    let hub = hub(&["a.example", "b.example"], party);
+    let (mut outside, inside) = ends();
+    let before = tcgetattr(&inside).unwrap();
+    let socket = hub.folder().join("admin.sock");
+    let top = top("--ctty", &socket, &[], [&inside, &inside]);
+    read_until_still(&mut outside, "a.example");
+    press_until_full(&mut outside, &inside);
+    let pid = rustix::process::Pid::from_child(&top);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(end_of(top).0, Some(0));
+    let now = tcgetattr(&inside).unwrap();
+    assert_eq!(now.local_modes, before.local_modes);
+}
+
+#[test]
 fn ctrl_c_and_signals_give_the_terminal_back() {
     let party = Party::start(b'a');
     let hub = hub(&["a.example"], party);

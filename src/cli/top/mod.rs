@@ -150,6 +150,7 @@ fn stop_at_signals() -> io::Result<Arc<AtomicBool>> {
                 }
             });
             told.store(true, Relaxed);
+            // It may stand in a write that nobody reads.
             sleep(ENDS_WITHIN);
             end();
         })?;

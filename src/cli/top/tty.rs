@@ -34,10 +34,15 @@ pub(super) fn take() -> io::Result<ManuallyDrop<DefaultTerminal>> {
     Terminal::new(CrosstermBackend::new(io::stdout())).map(ManuallyDrop::new)
 }
 
-/// As far as it is there: of what is not given back it cannot be told.
+/// As far as it is there, and somebody reads it: of what is not given back it cannot be told.
 pub(super) fn give_back() {
     drop(disable_raw_mode());
-    drop(execute!(io::stdout(), LeaveAlternateScreen, Show));
+    // A write to a terminal that nobody reads does not return, and whoever is in one has stdout
+    // for himself.
+    let mut out = [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)];
+    if poll(&mut out, Some(&AT_ONCE)).is_ok_and(|ready| ready > 0) {
+        drop(execute!(io::stdout(), LeaveAlternateScreen, Show));
+    }
 }
 
 /// Whether what is read from, or what is written to, is no terminal any more.
