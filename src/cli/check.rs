@@ -13,11 +13,12 @@ Examples:
   snihub check                           the files in /etc/snihub
   snihub check --routes sni.yaml         one table, with the built-in settings
   snihub check --strict --format json    for a pipeline: warnings count, too
-  snihub check --ats /etc/trafficserver  what becomes of each line of Apache Traffic Server's
+  snihub check --ats /etc/trafficserver  what becomes of each line of ATS's
 
-Errors come first, then warnings, then notes (what became of a line of ATS), each as
-FILE:LINE:COLUMN: KEY: WHAT; the last line is the sum.
-Exit codes: 0 usable; 77 a file may not be read; 78 errors (with --strict: or warnings).")]
+Errors come first, then warnings, then notes (what became of a line of ATS),
+each as FILE:LINE:COLUMN: KEY: WHAT; the last line is the sum.
+Exit codes: 0 usable; 77 a file may not be read; 78 errors (with --strict:
+or warnings).")]
 pub(super) struct Args {
     #[command(flatten)]
     files: Files,

@@ -27,14 +27,16 @@ const NOBODY: &str = "snihub-compare.invalid";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub compare --ats 10.0.0.1:443 --names names            with the hub at 127.0.0.1:443
+  snihub compare --ats 10.0.0.1:443 --names names    the hub is at 127.0.0.1:443
   snihub compare --ats 127.0.0.1:443 --hub 127.0.0.1:8443 --names names
 
-Each name is asked for by a TLS handshake, and two answers are alike if the same certificate comes
-from behind both, or neither leads anywhere. A certificate that several names show is listed as alike?:
-routes that are crossed among them look the same. What Traffic Server shows for a name that nobody has is
-its own certificate, and means no route.
-Exit codes: 0 all alike; 1 some differ; 71 one of them cannot be asked; 78 the file is wrong.")]
+Each name is asked for by a TLS handshake, and two answers are alike if the same
+certificate comes from behind both, or neither leads anywhere. A certificate
+that several names show is listed as alike?: routes that are crossed among them
+look the same. What Traffic Server shows for a name that nobody has is its own
+certificate, and means no route.
+Exit codes: 0 all alike; 1 some differ; 71 one of them cannot be asked; 78 the
+file is wrong.")]
 pub(super) struct Args {
     /// Traffic Server
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]

@@ -6,12 +6,13 @@ use crate::demo::{self, Finish};
 /// Shows the hub at work: throwaway certificates, TLS parties and the real hub on loopback.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Two parties send hashed data to each other by name through the hub, a third joins by an edit of
-sni.yaml, clients that are to be refused are refused. It takes some seconds, needs no privilege and
-no free port in particular, and leaves nothing on disk. Steps go to stderr, the report to stdout.
+Two parties send hashed data to each other by name through the hub, a third
+joins by an edit of sni.yaml, clients that are to be refused are refused. It
+takes some seconds, needs no privilege and no free port in particular, and
+leaves nothing on disk. Steps go to stderr, the report to stdout.
 
-Exit codes: 0 all right; 1 something was not as it should be, and the report says what; 71 it could
-not be run at all; 130 Ctrl-C before the report.")]
+Exit codes: 0 all right; 1 something was not as it should be, and the report
+says what; 71 it could not be run at all; 130 Ctrl-C before the report.")]
 pub(super) struct Args {
     /// Keep the star up afterwards, until Ctrl-C, with commands to try on it
     #[arg(long)]

@@ -18,13 +18,15 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub explain 10000.fate.org                   which line takes it, and where it leads
+  snihub explain 10000.fate.org    which line takes it, and where it leads
   snihub explain a.org --from 10.1.2.3 --port 6651
-  snihub explain --no-sni                         a hello without a server name
+  snihub explain --no-sni          a hello without a server name
 
-The name is judged as if it came in a hello; without --from, source rules are told and not judged.
-With --format json, files that are wrong are answered with the report of `snihub check`.
-Exit codes: 0 routed; 1 refused, or a destination that cannot be reached; 78 the files are wrong.")]
+The name is judged as if it came in a hello; without --from, source rules are
+told and not judged. With --format json, files that are wrong are answered with
+the report of `snihub check`.
+Exit codes: 0 routed; 1 refused, or a destination that cannot be reached; 78 the
+files are wrong.")]
 pub(super) struct Args {
     /// The server name
     #[arg(

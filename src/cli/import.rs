@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub import --ats /opt/ts/etc/trafficserver                      prints both files
-  snihub import --ats /opt/ts/etc/trafficserver --out /etc/snihub    writes them
+  snihub import --ats /etc/trafficserver                      prints both files
+  snihub import --ats /etc/trafficserver --out /etc/snihub    writes them
 
-hub.yaml tells in comments what became of each line; sni.yaml is ATS's own, and files that its
-ip_allow names are taken along.
-Exit codes: 0 written; 1 a file is there already; 77 not permitted; 78 the files are wrong.")]
+hub.yaml tells in comments what became of each line; sni.yaml is ATS's own, and
+files that its ip_allow names are taken along.
+Exit codes: 0 written; 1 a file is there already; 77 not permitted; 78 the files
+are wrong.")]
 pub(super) struct Args {
     /// The folder with records.config, and sni.yaml or sni.config; given several times, a file is
     /// looked for in each in turn

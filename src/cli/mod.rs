@@ -35,9 +35,9 @@ use std::process::ExitCode;
     version,
     arg_required_else_help = true,
     after_help = "\
-Exit codes: 0 well; 1 the answer is no; 2 broken, says the doctor; 64 wrong usage; 69 the hub that runs
-needs a restart for that; 71 the system would not; 77 permission denied; 78 a file is wrong; 130
-interrupted."
+Exit codes: 0 well; 1 the answer is no; 2 broken, says the doctor; 64 wrong
+usage; 69 the hub that runs needs a restart for that; 71 the system would not;
+77 permission denied; 78 a file is wrong; 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -179,6 +179,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// What is wrapped here already and wider than the terminal is wrapped once more, after a word.
+    #[test]
+    fn what_stands_after_the_options_fits_80_columns_as_it_is_written() {
+        fn look(command: &clap::Command) -> usize {
+            let name = command.get_name();
+            let mut looked = 0;
+            if let Some(written) = command.get_after_help() {
+                let written = written.to_string();
+                let shown = command
+                    .clone()
+                    .term_width(80)
+                    .render_long_help()
+                    .to_string();
+                assert!(shown.contains(&written), "{name}:\n{shown}");
+                let wide = shown.lines().find(|line| line.chars().count() > 80);
+                assert_eq!(wide, None, "{name}");
+                looked += 1;
+            }
+            looked + command.get_subcommands().map(look).sum::<usize>()
+        }
+        assert!(look(&Cli::command()) >= 15);
     }
 
     #[test]

@@ -23,13 +23,17 @@ use tracing::{error, info, warn};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub run                                    /etc/snihub/hub.yaml, /etc/snihub/sni.yaml, port 443
-  snihub run --routes sni.yaml --listen :8443   a table alone, nothing to configure
-  snihub run --ats /opt/ts/etc/trafficserver    in the place of Apache Traffic Server
-  snihub check --routes sni.yaml                what `run` would say of these files
-  snihub run --takeover                         in the place of the hub that runs, without losing anyone
+  snihub run                        hub.yaml, sni.yaml of /etc/snihub; port 443
+  snihub run --routes sni.yaml --listen :8443
+                                    a table alone, nothing to configure
+  snihub run --ats /opt/ts/etc/trafficserver
+                                    in the place of Apache Traffic Server
+  snihub check --routes sni.yaml    what `run` would say of these files
+  snihub run --takeover             in the place of the hub that runs, without
+                                    losing anyone
 
-A changed file is taken within a second; a broken one changes nothing and is reported.")]
+A changed file is taken within a second; a broken one changes nothing and
+is reported.")]
 pub(super) struct Args {
     #[command(flatten)]
     files: Files,

@@ -15,7 +15,8 @@ const WIDTH: usize = 100;
 /// Shows whether the hub is well, what it carries and what became of the last reload.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 ready; 1 it runs but takes no new clients; 71 no hub runs; 77 not permitted.")]
+Exit codes: 0 ready; 1 it runs but takes no new clients; 71 no hub runs; 77
+not permitted.")]
 pub(super) struct Args {
     /// Exit 0 as long as it runs, ready or not: for a container's health check
     #[arg(long)]

@@ -9,10 +9,11 @@ use serde_json::Value;
 /// Lists the tunnels that stand: who, whereto, how much, how fast, how far.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Columns: up is from the client to the upstream, down the other way, each with its bytes a second of
-late; rtt is the kernel's round-trip time to the client and to the upstream in ms, resent the
-segments that were sent again to both; state is empty, or stalled, half-open, draining: it stays
-with the process before an upgrade, or with a hub that ends.")]
+Columns: up is from the client to the upstream, down the other way, each with
+its bytes a second of late; rtt is the kernel's round-trip time to the client
+and to the upstream in ms, resent the segments that were sent again to both;
+state is empty, or stalled, half-open, draining: it stays with the process
+before an upgrade, or with a hub that ends.")]
 pub(super) struct Args {
     /// Only those of this route, by its id
     #[arg(long, value_name = "ID")]

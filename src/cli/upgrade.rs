@@ -15,12 +15,14 @@ use std::path::PathBuf;
 /// process takes. Nobody is refused, and no tunnel is cut at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Comes back when the new process accepts. It listens on the same sockets, with the same arguments and
-the files as they are; the old one keeps the tunnels that stand, and closes them evenly over
-`upgrade_drain` (hub.yaml, 10m). `snihub tunnels` shows them as draining, `kill` and `drain` reach
-them. A successor that does not come up changes nothing, and its words are shown.
-Exit codes: 0 upgraded; 1 not, nothing has changed; 69 no hub runs there that could be upgraded, and a
-restart would do; 71 it has not answered; 77 not permitted; 78 as 1, the files are wrong.")]
+Comes back when the new process accepts. It listens on the same sockets, with
+the same arguments and the files as they are; the old one keeps the tunnels that
+stand, and closes them evenly over `upgrade_drain` (hub.yaml, 10m). `snihub
+tunnels` shows them as draining, `kill` and `drain` reach them. A successor that
+does not come up changes nothing, and its words are shown.
+Exit codes: 0 upgraded; 1 not, nothing has changed; 69 no hub runs there that
+could be upgraded, and a restart would do; 71 it has not answered; 77 not
+permitted; 78 as 1, the files are wrong.")]
 pub(super) struct Args {
     /// The program to start [default: the path that the running hub was started from]
     #[arg(long, value_name = "PATH")]

@@ -31,22 +31,23 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub doctor                             on the hub's machine: the hub and all its parties
-  snihub doctor 9998                        the same for one party
-  snihub doctor --via proxy.fate.org:443 --broker-conf /pulsar/conf/standalone.conf
-                                            on a party's machine: the hub, this broker's settings,
-                                            and whether the hub leads to this broker
+  snihub doctor         on the hub's machine: the hub and all its parties
+  snihub doctor 9998    the same for one party
+  snihub doctor --via proxy.fate.org:443 --broker-conf standalone.conf
+                        on a party's machine: the hub, this broker's settings,
+                        and whether the hub leads to this broker
   snihub doctor 10000 9999 --via proxy.fate.org --broker-conf standalone.conf \\
                 --route-table pulsar_route_table.yaml
-                                            and whether it leads to these parties, and FATE to it
+                        and whether it leads to these parties, and FATE to it
 
-With --via and neither --routes nor --config it looks as a party does, and reads no sni.yaml. A
-party's certificate is judged by --trust, else by the authority of --ca, else by the file that
-broker.conf trusts.
+With --via and neither --routes nor --config it looks as a party does, and reads
+no sni.yaml. A party's certificate is judged by --trust, else by the authority
+of --ca, else by the file that broker.conf trusts.
 
-Exit codes say the worst that was found: 0 well, or notes; 1 warnings: it works, and not for long or
-not for everybody; 2 errors: something does not work. Else 64 wrong usage; 71 the system would not;
-77 permission denied; 78 a file is wrong.")]
+Exit codes say the worst that was found: 0 well, or notes; 1 warnings: it
+works, and not for long or not for everybody; 2 errors: something does not
+work. Else 64 wrong usage; 71 the system would not; 77 permission denied; 78 a
+file is wrong.")]
 pub(super) struct Args {
     /// Which parties, by number or full name [default: all of sni.yaml]
     #[arg(value_name = "PARTY")]

@@ -17,8 +17,9 @@ use std::fmt::Write;
 /// Lists the parties of sni.yaml: routes, certificate days, and what the hub carries.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Bytes are counted from the hub's start on, and its successor after an upgrade counts on: a tunnel lives
-for months, and the hub keeps no days. What went in one of them Prometheus knows:
+Bytes are counted from the hub's start on, and its successor after an upgrade
+counts on: a tunnel lives for months, and the hub keeps no days. What went in
+one of them Prometheus knows:
   increase(snihub_route_bytes_total[1d])")]
 pub(super) struct Args {
     /// Ask each party directly how it does, 64 at a time: of those that do not answer each takes some

@@ -24,18 +24,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  snihub party add 9998 --route 192.168.0.4:6651    route, certificate, parties/9998
+  snihub party add 9998 --route 192.168.0.4:6651    route, certificate, folder
   snihub party add 9998 --route 192.168.0.4:6651 --dry-run
-  snihub party list                                 routes, days left, tunnels, bytes
+  snihub party list                                 routes, days, tunnels, bytes
   snihub party reroute 9998 --route 192.168.0.5:6651
   snihub party remove 9998 --end-tunnels
 
-Each edits sni.yaml in place, keeps the old one as sni.yaml.bak, and waits until the hub that runs
-here has the change. What is there already is left as it is: the same command again changes nothing,
-and completes what was cut short.
+Each edits sni.yaml in place, keeps the old one as sni.yaml.bak, and waits until
+the hub that runs here has the change. What is there already is left as it is:
+the same command again changes nothing, and completes what was cut short.
 
-Exit codes: 0 done; 1 what is there says no; 64 wrong usage; 71 the system would not; 77 permission,
-or a wrong passphrase; 78 sni.yaml or hub.yaml is wrong, or no authority; 130 Ctrl-C.")]
+Exit codes: 0 done; 1 what is there says no; 64 wrong usage; 71 the system would
+not; 77 permission, or a wrong passphrase; 78 sni.yaml or hub.yaml is wrong, or
+no authority; 130 Ctrl-C.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

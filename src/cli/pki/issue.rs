@@ -12,7 +12,7 @@ Examples:
   snihub pki issue pulsar 9998 --as secret --namespace fate-9998
   snihub pki issue flower superlink.fate.org 10.0.0.5
   snihub pki issue substra-backend org1.example.org --org Org1MSP
-  snihub pki issue podvm --as tar --out - | ssh worker tar -xC /etc/certificates")]
+  snihub pki issue podvm --as tar --out - | ssh worker tar -xC /etc/tls")]
 pub(super) struct Args {
     /// Who will read it
     #[arg(value_name = "LAYOUT", value_parser = layouts())]

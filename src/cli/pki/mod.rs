@@ -22,20 +22,21 @@ use std::time::Duration;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  snihub pki init --domain fate.org        an authority in ./pki; asks for a passphrase
-  snihub pki issue pulsar 9998             9998.fate.org: certificate, RSA key, ca.cert.pem
-  snihub pki sign 10000.csr                a party's request: its key stays with it
-  snihub pki list                          what there is, and how many days it has left
-  snihub pki renew 9998                    the same names, a new key
-  snihub pki revoke 9998                   taken back, and on pki/crl.pem
-  snihub pki show FILE                     what a certificate, request or list says
+  snihub pki init --domain fate.org    an authority in ./pki, with a passphrase
+  snihub pki issue pulsar 9998         its names: certificate, key, ca.cert.pem
+  snihub pki sign 10000.csr            a party's request: its key stays with it
+  snihub pki list                      what there is, and how many days are left
+  snihub pki renew 9998                the same names, a new key
+  snihub pki revoke 9998               taken back, and on pki/crl.pem
+  snihub pki show FILE                 what a certificate, request or list says
 
-The passphrase of the authority's key: at the terminal, --passphrase-file FILE, or
-SNIHUB_PKI_PASSPHRASE. Times are UTC.
+The passphrase of the authority's key: at the terminal, --passphrase-file FILE,
+or SNIHUB_PKI_PASSPHRASE. Times are UTC.
 
-Exit codes: 0 done; 1 the authority's rules say no; 64 wrong usage, such as a name that cannot be
-one; 71 the system would not; 77 a wrong passphrase, or a file that may not be read; 78 no
-authority, or a file that is not what it should be; 130 Ctrl-C at the passphrase.")]
+Exit codes: 0 done; 1 the authority's rules say no; 64 wrong usage, such as a
+name that cannot be one; 71 the system would not; 77 a wrong passphrase, or a
+file that may not be read; 78 no authority, or a file that is not what it should
+be; 130 Ctrl-C at the passphrase.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -12,14 +12,16 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  snihub pki sign 9998.csr                  names as the request asks, if they are one party's below
-                                            the authority's domain, and nobody else's
-  snihub pki sign 9998.csr 9998.fate.org    these names, whatever the request asks for
+  snihub pki sign 9998.csr    names as the request asks, if they are one party's
+                              below the authority's domain, and nobody else's
+  snihub pki sign 9998.csr 9998.fate.org
+                              these names, whatever the request asks for
   snihub pki sign org1.csr org1.example.org --layout substra-backend
 
-Of the request stay its key and its O=. A CN= that is another party's than the names is refused, any
-other is replaced by the first name, or what the layout has. What it says about being an authority, about usage and
-lifetime is not taken, nor is a name that is not the party's.")]
+Of the request stay its key and its O=. A CN= that is another party's than the
+names is refused, any other is replaced by the first name, or what the layout
+has. What it says about being an authority, about usage and lifetime is not
+taken, nor is a name that is not the party's.")]
 pub(super) struct Args {
     /// The request, PEM or DER; - for stdin
     #[arg(value_name = "CSR")]

@@ -22,9 +22,10 @@ use std::time::Duration;
 /// Shows who talks to whom, live: parties, pairs, tunnels, refusals; sorted and filtered by keys.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Keys: 1 parties, 2 links, 3 tunnels, 4 refusals, Tab the next; s and S sort by the next or previous
-column, r the other way round; / finds, Esc shows all again; arrows, PgUp, PgDn, Home, End move;
-q or Ctrl-C ends. Rates are over some 6 s. `snihub status` and the like are for scripts.")]
+Keys: 1 parties, 2 links, 3 tunnels, 4 refusals, Tab the next; s and S sort by
+the next or previous column, r the other way round; / finds, Esc shows all
+again; arrows, PgUp, PgDn, Home, End move; q or Ctrl-C ends. Rates are over some
+6 s. `snihub status` and the like are for scripts.")]
 pub(super) struct Args {
     /// Seconds between two readings, 1..=60
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
