@@ -245,6 +245,10 @@ async fn tunnels(mut query: Query, control: &Control) -> Result<Answer, String> 
         route.as_ref().is_none_or(of_route) && party.as_ref().is_none_or(of_party)
     });
     let all = tunnels.len();
+    let asked = [route.as_deref(), party.as_deref()];
+    if let Some(none) = nobody(control, &asked, all, &silent) {
+        return Ok(none);
+    }
     tunnels.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
     tunnels.truncate(limit);
     let listing = Listing {
@@ -288,6 +292,23 @@ fn perhaps_there(silent: &[Silent]) -> Answer {
     json(StatusCode::GATEWAY_TIMEOUT, &body)
 }
 
+/// One of these ids is nobody's: no route has it, and no tunnel was found that one had which is removed,
+/// nor can be with a process that says nothing.
+fn nobody(
+    control: &Control,
+    ids: &[Option<&str>],
+    found: usize,
+    silent: &[Silent],
+) -> Option<Answer> {
+    if found > 0 || !silent.is_empty() {
+        return None;
+    }
+    let snapshot = control.snapshot();
+    let known = |id: &str| snapshot.routes.entries().any(|(_, route)| *route.id == *id);
+    let unknown = ids.iter().flatten().any(|id| !known(id));
+    unknown.then(|| problem(StatusCode::NOT_FOUND, "no such route and no such party"))
+}
+
 async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
     let (route, party) = (query.take("route"), query.take("party"));
     let over = match query.number("over_ms")? {
@@ -307,16 +328,8 @@ async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {
         return Ok(succeeded());
     };
     let (tunnels, silent) = (heard.what, heard.silent);
-    let known = control
-        .snapshot()
-        .routes
-        .entries()
-        .any(|(_, route)| *route.id == *id);
-    if tunnels == 0 && !known && silent.is_empty() {
-        return Ok(problem(
-            StatusCode::NOT_FOUND,
-            "no such route and no such party",
-        ));
+    if let Some(none) = nobody(control, &[Some(&id)], tunnels, &silent) {
+        return Ok(none);
     }
     let over_ms = over.as_millis() as u64;
     info!(what, id, tunnels, over_ms, "drained by an operator");

@@ -155,6 +155,43 @@ fn a_drain_takes_what_stood_then_and_lets_others_be() {
 }
 
 #[test]
+fn what_no_route_has_is_no_empty_list_of_tunnels() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example", "b.example"], party), "");
+    let mut old = Link::open(hub.addr(), "b.example", party).unwrap();
+    hub.edit_routes(&table(&["a.example"], party));
+    assert_eq!(post(&hub, "/api/reload?allow_shrink=true").1["routes"], 1);
+    let listed = |query: &str| {
+        let answer = unix(&socket(&hub), "GET", &format!("/api/tunnels{query}"));
+        (answer.status, answer.json())
+    };
+    for query in ["?route=a.example", "?party=a.example"] {
+        assert_eq!(listed(query).1["all"], 0, "{query}");
+    }
+    // What stands goes on with its route, which is no more.
+    assert_eq!(listed("?route=b.example").1["all"], 1);
+    let id = listed("").1["tunnels"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(post(&hub, &format!("/api/tunnels/{id}/end")).0, 200);
+    old.was_reset();
+    wait_for("its end", || match listed("").1["all"].as_u64() {
+        Some(0) => Ok(()),
+        all => Err(format!("{all:?}")),
+    });
+    let none = post(&hub, "/api/drain?route=b.example");
+    assert_eq!(none.0, 404);
+    for query in [
+        "?route=b.example",
+        "?party=b.example",
+        "?route=a.example&party=b.example",
+    ] {
+        assert_eq!(listed(query), none, "{query}");
+    }
+}
+
+#[test]
 fn a_reload_answers_with_the_verdict() {
     let party = Party::start(b'a');
     let hub = hub(table(&["a.example"], party), "");

@@ -245,6 +245,13 @@ fn errors_say_what_to_do() {
     let said = snihub(&socket(&hub), &["kill", "ffffffff"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("no tunnel has this id"), "{}", said.err);
+    for command in ["drain", "tunnels"] {
+        for what in ["--route", "--party"] {
+            let said = snihub(&socket(&hub), &[command, what, "none.example"]);
+            assert_eq!(said.code, Some(1), "{command} {what}: {}", said.out);
+            assert_eq!(said.err, "snihub: no such route and no such party\n");
+        }
+    }
     assert_eq!(snihub(&socket(&hub), &["kill", "nonsense"]).code, Some(64));
     assert_eq!(snihub(&socket(&hub), &["drain"]).code, Some(64));
 }
