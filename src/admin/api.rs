@@ -115,9 +115,10 @@ pub(super) async fn answer(
         }
         return answer;
     }
-    let (act, id) = match find(method, uri.path(), matches!(entrance, Entrance::Ops)) {
+    let ops = matches!(entrance, Entrance::Ops);
+    let (act, id) = match find(method, uri.path(), ops) {
         Ok(found) => found,
-        Err(allowed) => return no_such(allowed),
+        Err(allowed) => return no_such(&allowed, ops),
     };
     if !request.body().is_end_stream() {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "no endpoint takes a body");
@@ -140,7 +141,7 @@ fn find<'p>(
         _ => method.as_str(),
     };
     let mut allowed = Vec::new();
-    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.ops || !ops) {
+    for endpoint in behind(ops) {
         let Some(id) = fits(endpoint.path, path) else {
             continue;
         };
@@ -148,21 +149,40 @@ fn find<'p>(
             return Ok((endpoint.act, id));
         }
         allowed.push(endpoint.method);
+        if endpoint.method == "GET" {
+            allowed.push("HEAD");
+        }
     }
     Err(allowed)
 }
 
-fn no_such(allowed: Vec<&str>) -> Answer {
-    let what = "no such endpoint; /api/openapi.json lists them";
-    if allowed.is_empty() {
-        return problem(StatusCode::NOT_FOUND, what);
+/// What the door has.
+fn behind(ops: bool) -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS
+        .iter()
+        .filter(move |endpoint| endpoint.ops || !ops)
+}
+
+/// [`super::client`] knows a hub that is older than itself by the first words.
+fn no_such(allowed: &[&str], ops: bool) -> Answer {
+    let allowed = allowed.join(", ");
+    if !allowed.is_empty() {
+        let what = format!("no such endpoint by this method, only by {allowed}");
+        let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &what);
+        // RFC 9110 section 15.5.6: MUST be there. The methods are ours, and so fit into a header.
+        if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+            answer.headers_mut().insert(ALLOW, allowed);
+        }
+        return answer;
     }
-    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, what);
-    // RFC 9110 section 15.5.6: MUST be there. The methods are ours, and so fit into a header.
-    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
-        answer.headers_mut().insert(ALLOW, allowed);
-    }
-    answer
+    let what = match ops {
+        true => {
+            let paths: Vec<_> = behind(ops).map(|endpoint| endpoint.path).collect();
+            format!("no such endpoint; ops_listen has {}", paths.join(", "))
+        }
+        false => "no such endpoint; /api/openapi.json lists them".to_owned(),
+    };
+    problem(StatusCode::NOT_FOUND, &what)
 }
 
 fn fits<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
