@@ -124,7 +124,7 @@ fn has_token(headers: &HeaderMap, file: &Path) -> Result<(), Denied> {
     })?;
     let given = headers
         .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .and_then(|value| bearer(value.as_bytes()))
         .unwrap_or_default();
     if same(given, token.as_bytes()) {
         return Ok(());
@@ -133,6 +133,13 @@ fn has_token(headers: &HeaderMap, file: &Path) -> Result<(), Denied> {
         StatusCode::UNAUTHORIZED,
         "changes need `Authorization: Bearer TOKEN` with the token of admin_token_file".into(),
     ))
+}
+
+/// RFC 9110 sections 11.1 and 11.4: the scheme in letters of any case, spaces, and the token.
+fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = credentials.split_at_checked("Bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ");
+    is_bearer.then(|| token.trim_ascii_start())
 }
 
 /// In a time that does not tell where they differ.

@@ -115,7 +115,14 @@ fn over_tcp_a_change_needs_the_right_token() {
         text.contains("token: everyone on this machine may read it (mode 0644)")
     });
     let right = with(&format!("Bearer {TOKEN}"));
-    assert_eq!(tcp(admin, "POST", "/api/reload", &right).status, 200);
+    // RFC 9110 section 11.1: the scheme is case-insensitive.
+    for right in [
+        &right,
+        &with(&format!("bearer {TOKEN}")),
+        &with(&format!("BEARER  {TOKEN}")),
+    ] {
+        assert_eq!(tcp(admin, "POST", "/api/reload", right).status, 200);
+    }
     // A new token counts at once, the old one no more.
     hub.replace("token", "another-token-of-the-file");
     assert_eq!(tcp(admin, "POST", "/api/reload", &right).status, 401);
