@@ -1,8 +1,8 @@
 //! What `/metrics` costs where there is much to tell: its time and size with some thousand tunnels
 //! over 1,000 routes, and what a scrape every second does to the round trips of one tunnel.
 //!
-//! `cargo bench --bench scrape [-- TUNNELS]`; 6,000 without a number, and 20,000 descriptors are
-//! enough for 9,000. Rounds with and without scrapes take turns, since absolute times on a shared
+//! `cargo bench --bench scrape [-- TUNNELS]`; without a number 10,000, or as many as the descriptors
+//! carry (20,000: 9,000). Rounds with and without scrapes take turns, since absolute times on a shared
 //! machine drift.
 
 #[path = "support/hub.rs"]
@@ -29,9 +29,9 @@ const ROUND: Duration = Duration::from_secs(4);
 const HELLO: &[u8] = include_bytes!("../tests/data/conformance/captures/java-17-jsse.bin");
 
 fn main() -> io::Result<()> {
-    let tunnels = env::args().find_map(|word| word.parse().ok());
-    let tunnels = tunnels.unwrap_or(6_000);
     let maximum = getrlimit(Resource::Nofile).maximum;
+    let tunnels = env::args().find_map(|word| word.parse().ok());
+    let tunnels = tunnels.unwrap_or_else(|| fitting(maximum));
     setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -67,6 +67,11 @@ fn main() -> io::Result<()> {
     hub.wait()?;
     fs::remove_dir_all(folder)?;
     measured
+}
+
+/// Both ends of a tunnel are here and in the hub: two descriptors each, and a tenth for the rest.
+fn fitting(maximum: Option<u64>) -> usize {
+    maximum.map_or(10_000, |files| (files / 20 * 9).min(10_000) as usize)
 }
 
 /// The address of a party, which its route leads to and it dials out from.
