@@ -184,15 +184,12 @@ impl Asking {
     /// Each thing once.
     fn tell(&mut self, whom: &Whom, health: &Health, before: Option<&Health>) {
         let id = &*whom.id;
-        let failed = before.and_then(|before| before.failing.as_ref());
+        let failed = before.is_some_and(|before| before.failing.is_some());
         match &health.failing {
-            Some(why) if failed.is_none() => {
+            Some(why) if !failed => {
                 warn!(route = id, target = %whom.target, why, "an upstream fails its probe");
             }
-            Some(why) if failed != Some(why) => {
-                warn!(route = id, target = %whom.target, why, "an upstream fails its probe in another way");
-            }
-            None if failed.is_some() => info!(route = id, "an upstream is well again"),
+            None if failed => info!(route = id, "an upstream is well again"),
             _ => {}
         }
         let now = Moment::now();

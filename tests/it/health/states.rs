@@ -108,31 +108,6 @@ fn a_closed_port_fails_until_it_opens() {
 }
 
 #[test]
-fn a_failure_that_becomes_another_is_told_once_more() {
-    let free = TcpListener::bind("127.93.0.3:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let hub = hub(
-        table(&[("a.example", address)]),
-        "probe: {kind: tls, interval: 1s, timeout: 1s}\n",
-    );
-    failing(&hub, "a.example", "refused the connection");
-    // It takes connections, and says nothing.
-    let _silent = TcpListener::bind(address).unwrap();
-    let line = hub.wait_line("it fails in another way", |line| {
-        line["message"] == "an upstream fails its probe in another way"
-    });
-    let seen = wait_probe(&hub, "a.example", |probe| probe["why"] == line["why"]);
-    let asked = |probe: &Value| probe["asked_unix_ms"].as_u64().unwrap();
-    wait_probe(&hub, "a.example", |probe| asked(probe) > asked(&seen));
-    let told = hub.lines().into_iter().filter(|line| {
-        let message = line["message"].as_str().unwrap_or_default();
-        message.starts_with("an upstream fails its probe")
-    });
-    assert_eq!(told.count(), 2, "each once");
-}
-
-#[test]
 fn a_black_hole_takes_its_time_and_nobody_elses() {
     let hole = black_hole("127.93.0.2", 0);
     // It takes the connection, and says nothing.
