@@ -8,7 +8,7 @@ use crate::net::preface::Preface;
 use crate::net::proxy_protocol::ProxyHeader;
 use crate::net::resolve::{Addresses, ResolveClient, ResolveError};
 use race::Failure;
-use socket2::Socket;
+use socket2::SockRef;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -255,8 +255,8 @@ impl<'a> FirstBytes<'a> {
     }
 
     /// One `sendmsg`, whether or not epoll has said that there is room.
-    fn send_now(self, socket: &Socket) -> io::Result<FirstBytes<'a>> {
-        let sent = socket.send_vectored(&self.0.map(IoSlice::new))?;
+    fn send_now(self, stream: &TcpStream) -> io::Result<FirstBytes<'a>> {
+        let sent = SockRef::from(stream).send_vectored(&self.0.map(IoSlice::new))?;
         Ok(self.after(sent))
     }
 

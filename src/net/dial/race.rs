@@ -49,7 +49,7 @@ pub(super) const LOOP: u8 = 5;
 impl Failure {
     /// The lower, the more it tells of why there is no connection.
     pub(super) fn rank(&self, address: SocketAddr) -> u8 {
-        use nix::libc::{EADDRNOTAVAIL, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        use nix::libc::{EADDRNOTAVAIL, EAGAIN, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC};
         match self {
             Failure::TimedOut | Failure::OutOfTime => TIMED_OUT,
             Failure::NotPermitted => NOT_PERMITTED,
@@ -57,7 +57,10 @@ impl Failure {
             Failure::Io(e) => match (e.raw_os_error(), e.kind()) {
                 // No local port is left; or, for IPv6, no local address.
                 (Some(EADDRNOTAVAIL), _) if route_source(address.ip()).is_none() => UNREACHABLE,
-                (Some(EADDRNOTAVAIL | EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM), _) => LOCAL,
+                // ENOSPC: epoll takes no more (fs.epoll.max_user_watches).
+                (Some(EADDRNOTAVAIL | EAGAIN | EMFILE | ENFILE | ENOBUFS | ENOMEM | ENOSPC), _) => {
+                    LOCAL
+                }
                 (_, io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => REFUSED,
                 (_, io::ErrorKind::TimedOut) => TIMED_OUT,
                 _ => UNREACHABLE,
@@ -84,8 +87,8 @@ impl fmt::Display for Failure {
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Connected<'a>, Failure>> + Send + 'a>>;
 
 /// Connects to the first of `addresses` that answers, and may have sent it some of the first bytes: an
-/// attempt that has is done in the same poll, so no other upstream gets any. `failures`: what is known
-/// to fail already; all of them come back if none connects.
+/// attempt that has cannot fail any more, and is done in the same poll, so no other upstream gets any.
+/// `failures`: what is known to fail already; all of them come back if none connects.
 pub(super) async fn connect<'a>(
     addresses: Vec<SocketAddr>,
     mut failures: Vec<(SocketAddr, Failure)>,
@@ -194,13 +197,14 @@ async fn open(address: SocketAddr, first: FirstBytes<'_>) -> io::Result<Connecte
     if may_be_dialled_from(address.port()) && socket.local_addr()?.as_socket() == Some(address) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
+    // What can fail without the upstream comes before the first byte: after it no other may have any.
+    let stream = TcpStream::from_std(socket.into())?;
     // The kernel shakes hands with itself on the way out of `connect`: on loopback the connection
     // stands already, though it said EINPROGRESS. EAGAIN: not yet.
     let sent = match address.ip().is_loopback() {
-        true => first.send_now(&socket),
+        true => first.send_now(&stream),
         false => Err(io::ErrorKind::WouldBlock.into()),
     };
-    let stream = TcpStream::from_std(socket.into())?;
     match sent {
         Ok(owed) => Ok(Connected { stream, owed }),
         Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
@@ -268,9 +272,11 @@ mod tests {
         let v4 = "127.0.0.1:1".parse().unwrap();
         let io = |errno| Failure::Io(io::Error::from_raw_os_error(errno)).rank(v4);
         use nix::libc::{
-            EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ETIMEDOUT,
+            EADDRNOTAVAIL, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, EMFILE, ENETUNREACH, ENOSPC,
+            ETIMEDOUT,
         };
         assert_eq!(io(EMFILE), LOCAL);
+        assert_eq!(io(ENOSPC), LOCAL);
         assert_eq!(io(EADDRNOTAVAIL), LOCAL);
         assert_eq!(io(ECONNREFUSED), REFUSED);
         assert_eq!(io(ECONNRESET), REFUSED);

@@ -158,6 +158,11 @@ async fn a_refusal_at_the_first_address_does_not_even_delay() {
         .await
         .unwrap();
     assert_eq!(dialed.address, upstream.local_addr().unwrap());
+    drop(dialed);
+    let (mut accepted, _) = upstream.accept().await.unwrap();
+    let mut seen = String::new();
+    bounded(accepted.read_to_string(&mut seen)).await.unwrap();
+    assert_eq!(seen, "hello");
 }
 
 #[tokio::test]
