@@ -41,8 +41,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const ALL_WITHIN: Duration = Duration::from_secs(40);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 * 1024;
-/// On the unix socket nobody goes sooner: who has connected is about to say what it wants. Elsewhere
-/// strangers would have others wait so.
+/// On the unix socket nobody goes sooner: who has connected is about to say what it wants. On TCP, where
+/// strangers come, silent ones would have others wait.
 const HEARD_WITHIN: Duration = Duration::from_millis(50);
 /// Between two looks for a place.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -130,6 +130,8 @@ pub(super) async fn serve_unix(
         guests.room().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                // Who would have gone may be at work by now.
+                guests.room().await;
                 let peer = stream.peer_cred().map(|peer| peer.uid());
                 let own = geteuid().as_raw();
                 let trusted = peer.is_ok_and(|uid| uid == 0 || uid == own);
@@ -161,6 +163,7 @@ pub(super) async fn serve_tcp(
         guests.room().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                guests.room().await;
                 let (entrance, busy) = (entrance.clone(), Arc::<AtomicBool>::default());
                 let served = serve(stream, entrance, Arc::clone(&control), Arc::clone(&busy));
                 guests.admit(inside.spawn(served), busy);

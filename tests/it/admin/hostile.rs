@@ -287,6 +287,38 @@ fn more_orders_than_are_carried_out_at_once_are_all_answered() {
 }
 
 #[test]
+fn no_more_are_inside_than_there_are_places_whenever_they_speak() {
+    let hub = hub(one_route(), "");
+    let mut writer = OpenOptions::new()
+        .append(true)
+        .open(hub.folder().join("sni.yaml"))
+        .unwrap();
+    let sockets = || {
+        let fds = fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap();
+        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+            .filter(|link| link.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    let before = sockets();
+    writer.write_all(b"#\n").unwrap();
+    // Each is silent for longer than it has to say what it wants, and could go for the next; then it is
+    // at work.
+    let _asking: Vec<_> = (0..30)
+        .map(|_| {
+            let mut stream = UnixStream::connect(socket(&hub)).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            let request = format!("POST /api/reload HTTP/1.1\r\n{HOST}\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let inside = sockets() - before;
+    drop(writer);
+    // And the one that has just been accepted.
+    assert!(inside <= 17, "{inside}");
+}
+
+#[test]
 fn a_reload_that_has_no_verdict_says_so_in_time() {
     let hub = hub(one_route(), "");
     let mut writer = OpenOptions::new()
