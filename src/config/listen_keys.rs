@@ -7,7 +7,7 @@ use super::settings::{ListenSpec, ProxyProtocol};
 use super::value::scalar;
 use super::yaml::{Node, Value};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// `listen`: an item, or a list of them.
 pub(super) fn listen(node: Node<'_>, reporter: &mut Reporter<'_>) -> Option<Vec<ListenSpec>> {
@@ -66,6 +66,12 @@ pub(super) fn check_overlap(
             complain(format!("{all} {too}; remove {one}"));
         }
     }
+}
+
+/// Whether two sockets cannot listen there both.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let [a, b] = [one, other].map(|address| address.ip().to_canonical());
+    one.port() == other.port() && (a == b || takes_all_of(a, b) || takes_all_of(b, a))
 }
 
 /// Whether a socket that listens on `all` has the family of `one`: ours are dual-stack

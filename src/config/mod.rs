@@ -36,6 +36,7 @@ pub use fate_table::{FateEntry, fate_table};
 pub use files::{FileSet, MAX_HUB_FILE, MAX_ROUTES_FILE};
 pub use fixed::{Written, keep_fixed};
 pub use import::{Imported, import};
+pub use listen_keys::overlap;
 pub use load::{
     HOME, Load, Loaded, Sources, admin_socket, load, load_from, load_instead, routes_place, shrink,
     shrink_since,

@@ -5,7 +5,7 @@
 //! whatever was passed takes its place. A socket that is nobody's is an error: to drop it would
 //! leave clients waiting, and to accept from it would leave out what its item asks for.
 
-use crate::config::{ListenSpec, ProxyProtocol, Settings};
+use crate::config::{ListenSpec, ProxyProtocol, Settings, overlap};
 use crate::net::listener::{self, ListenError};
 use crate::net::proxy_protocol::Trusted;
 use crate::net::sockopt::Keepalive;
@@ -171,10 +171,8 @@ impl Listeners {
         let ListenError::InUse(address) = *error else {
             return None;
         };
-        let all = |one: &SocketAddr| one.ip().is_unspecified();
-        let overlaps =
-            |bound: &&SocketAddr| bound.port() == address.port() && (all(bound) || all(&address));
-        let bound = *self.left.iter().find(overlaps)?;
+        let mut left = self.left.iter();
+        let bound = *left.find(|bound| overlap(**bound, address))?;
         Some(OpenError::Overlap { address, bound })
     }
 

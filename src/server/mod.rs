@@ -51,7 +51,8 @@ pub enum StartError {
     /// A new item of `listen` has addresses of an old one, which is open until its hub ends.
     #[error(
         "{address} of `listen` overlaps {bound}, on which the hub listens until now: that needs a restart \
-         (stop it, then start it)"
+         (stop it, then start it), unless `ss -ltnp 'sport = :{port}'` shows somebody else there, too",
+        port = .address.port()
     )]
     Overlap {
         /// The new one.
