@@ -133,25 +133,38 @@ pub(super) fn exit_of(error: &ClientError) -> Exit {
 /// From here on Ctrl-C says that it stops who asks, and not the hub. Where that cannot be had it ends the
 /// process as ever.
 fn tell_of_interrupt() {
+    if is_ignored(SignalKind::interrupt()) {
+        return;
+    }
     let runtime = Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
         return;
     };
-    let interrupt = {
-        let _inside = runtime.enter();
-        signal(SignalKind::interrupt())
-    };
-    let Ok(mut interrupt) = interrupt else {
-        return;
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(interrupt.recv());
+    let thread = std::thread::Builder::new().name("interrupt".into());
+    let waiting = move || {
+        let interrupted = runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+            interrupt.recv().await
+        });
+        if interrupted.is_none() {
+            return;
+        }
         complain(
             "snihub: interrupted: what the hub has begun of this it goes on with; `snihub status` \
              shows how it is\n",
         );
         std::process::exit(Exit::Interrupted.code().into());
-    });
+    };
+    drop(thread.spawn(waiting));
+}
+
+/// Whether who started the command has the signal ignored: `trap '' INT`, or in the background of a
+/// shell without job control. It stays so then (POSIX sh, 2.11). proc(5): SigIgn is a mask, in hexadecimal.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 /// The hub's admin socket: the one that is named, else that of hub.yaml; `None`: it is off there.

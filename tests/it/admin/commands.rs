@@ -287,6 +287,37 @@ fn who_is_interrupted_hears_that_the_hub_goes_on() {
 }
 
 #[test]
+fn an_interrupt_that_is_ignored_stays_ignored() {
+    let party = Party::start(b'a');
+    let hub = hub(table(&["a.example"], party), "");
+    hub.signal(Signal::STOP);
+    let asking = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' INT; exec \"$0\" log-level debug --admin \"$1\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_snihub"))
+        .arg(socket(&hub))
+        .spawn()
+        .unwrap();
+    // It stands in its question.
+    let socket_count = || {
+        let fds = fs::read_dir(format!("/proc/{}/fd", asking.id())).unwrap();
+        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+            .filter(|link| link.to_string_lossy().starts_with("socket:"))
+            .count()
+    };
+    wait_for("it has asked", || match socket_count() {
+        0 => Err("no socket".to_owned()),
+        _ => Ok(()),
+    });
+    kill_process(Pid::from_child(&asking), Signal::INT).unwrap();
+    hub.signal(Signal::CONT);
+    let output = asking.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn another_user_is_told_to_use_sudo() {
     let party = Party::start(b'a');
     let hub = hub(table(&["a.example"], party), "");
