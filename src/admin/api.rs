@@ -325,8 +325,9 @@ fn nobody(
     }
     let snapshot = control.snapshot();
     let known = |id: &str| snapshot.routes.entries().any(|(_, route)| *route.id == *id);
-    let unknown = ids.iter().flatten().any(|id| !known(id));
-    unknown.then(|| problem(StatusCode::NOT_FOUND, "no such route and no such party"))
+    let unknown = ids.iter().flatten().find(|id| !known(id))?;
+    let what = format!("no route and no party has the id {unknown:?}");
+    Some(problem(StatusCode::NOT_FOUND, &what))
 }
 
 async fn drain(mut query: Query, control: &Control) -> Result<Answer, String> {

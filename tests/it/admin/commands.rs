@@ -249,7 +249,10 @@ fn errors_say_what_to_do() {
         for what in ["--route", "--party"] {
             let said = snihub(&socket(&hub), &[command, what, "none.example"]);
             assert_eq!(said.code, Some(1), "{command} {what}: {}", said.out);
-            assert_eq!(said.err, "snihub: no such route and no such party\n");
+            assert_eq!(
+                said.err,
+                "snihub: no route and no party has the id \"none.example\"\n"
+            );
         }
     }
     assert_eq!(snihub(&socket(&hub), &["kill", "nonsense"]).code, Some(64));
