@@ -53,7 +53,7 @@ fn every_command_has_a_manual_page() {
         "`snihub man` prints another page than it writes"
     );
     let run = fs::read_to_string(folder.join("snihub-run.1")).unwrap();
-    let example = "\n  snihub run                                    /etc/snihub/hub.yaml";
+    let example = "\n  snihub run                        hub.yaml, sni.yaml of /etc/snihub";
     let (before, after) = run.split_once(example).unwrap();
     assert!(before.ends_with("\n.nf"), "{run}");
     // And what comes after the examples is prose.
