@@ -15,6 +15,7 @@ pub use file::reopen_at_sigusr1;
 use file::LogFile;
 use lines::{Lines, is_journal};
 use queue::Queue;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
@@ -67,6 +68,9 @@ pub const LOGS: [&str; 2] = ["log", "access"];
 const LOG_LINES: usize = 64 * 1024;
 /// Words that may wait for stderr: of a successor, some 4 KiB each.
 const WORDS: usize = 1024;
+
+/// Bytes that a pipe takes without a wait where poll(2) says that it takes any (pipe(7), PIPE_BUF).
+const AT_ONCE: usize = 4096;
 
 /// The way into the queue of stderr.
 static TO_STDERR: OnceLock<Box<Entry>> = OnceLock::new();
@@ -141,7 +145,17 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         words.push_str(&format!("{backtrace}\n"));
     }
-    to_stderr(words.as_bytes());
+    // At once if they fit: it may be the last that the process does.
+    let mut stderr = [PollFd::from_borrowed_fd(
+        rustix::stdio::stderr(),
+        PollFlags::OUT,
+    )];
+    let takes = poll(&mut stderr, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+    if takes && words.len() <= AT_ONCE {
+        let _ = io::stderr().write_all(words.as_bytes());
+    } else {
+        to_stderr(words.as_bytes());
+    }
 }
 
 /// Changes the format of the records to come.
