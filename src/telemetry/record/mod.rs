@@ -34,7 +34,7 @@ macro_rules! tell {
             inbound = %$record.facts.endpoints.local,
             name = $record.facts.name.as_deref(),
             route = $record.facts.route.as_deref(),
-            target = $record.facts.target.as_ref().map(display),
+            target = $record.facts.target.as_ref().map(in_words).as_deref(),
             upstream = $record.facts.upstream.map(display),
             $($particular)*
         )
