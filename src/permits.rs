@@ -108,8 +108,8 @@ impl Permits {
     }
 }
 
-/// A count of what is held at this moment. All workers write to it, so a holder is one more owner of
-/// the gauge and nothing else: the number of owners is the count.
+/// A count of what is held at this moment: the owners of its Arc. All workers take and give back all
+/// the time, and so each is one atomic write, not two.
 #[derive(Debug, Default)]
 pub struct Gauge(Arc<()>);
 

@@ -73,7 +73,9 @@ pub struct Unanswered {
 impl Unanswered {
     fn and_then(&self) -> &'static str {
         match self.change {
-            true => "; what it has begun of this may yet be done when it goes on, what not is not",
+            true => {
+                "; it may still finish what it has begun of this, and begins nothing more of it"
+            }
             false => "",
         }
     }
@@ -234,7 +236,7 @@ mod tests {
         assert!(waits.ends_with("see its log"), "{waits}");
         // It may be in the middle of it.
         let waits = explain(silent(true), ErrorKind::WouldBlock.into()).to_string();
-        assert!(waits.contains("may yet be done"), "{waits}");
+        assert!(waits.contains("may still finish"), "{waits}");
         assert!(said(ErrorKind::ConnectionRefused).contains("no hub runs behind /run/x"));
         assert!(said(ErrorKind::UnexpectedEof).contains("talking to the hub behind /run/x"));
     }

@@ -122,13 +122,13 @@ fn show(body: &Value) -> String {
         let (pid, tunnels) = (number(&one["pid"]), number(&one["tunnels_open"]));
         let tunnels = plural(tunnels as usize, "tunnel");
         let said = match silent(one) {
-            true => " as it said last, for it does not answer",
+            true => " as it said last (it does not answer)",
             false => "",
         };
         let until = Moment((number(&one["until_unix_ms"]) / 1000) as i64);
         let _ = writeln!(
             out,
-            "{:<12} pid {pid}, {tunnels} of these{said}, closed until {until}",
+            "{:<12} pid {pid}, {tunnels} of these{said}, to be closed by {until}",
             "draining"
         );
     }

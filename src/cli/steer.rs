@@ -12,7 +12,7 @@ use std::fmt::Write;
 #[command(after_help = "\
 An edit is noticed without it; this waits until it is in force, or says why it
 is not. What of hub.yaml only a new process takes (`listen`, `workers`, the
-doors) is told, and waits for `snihub upgrade`.
+doors, `access_log.to`) is told, and waits for `snihub upgrade`.
 Exit codes: 0 the files are in force, but for what waits; 71 no hub runs; 77 not
 permitted; 78 the files are wrong.")]
 pub(super) struct ReloadArgs {
