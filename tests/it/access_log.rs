@@ -162,6 +162,12 @@ fn records_are_in_the_file_alone_whatever_the_level() {
             0o640
         );
         assert_eq!(text.lines().count(), 3, "opened, closed, closed: {text}");
+        if format == "text" {
+            assert!(
+                text.contains(&format!("target=\"{}\"", party.addr)),
+                "{text}"
+            );
+        }
         if format == "json" {
             let lines = text
                 .lines()
