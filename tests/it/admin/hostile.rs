@@ -300,22 +300,28 @@ fn no_more_are_inside_than_there_are_places_whenever_they_speak() {
             .count()
     };
     let before = sockets();
-    writer.write_all(b"#\n").unwrap();
+    // No order has a verdict before the file is written.
+    let mut write_for_a_while = move || {
+        for _ in 0..10 {
+            writer.write_all(b"#\n").unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
     // Each is silent for longer than it has to say what it wants, and could go for the next; then it is
     // at work.
     let _asking: Vec<_> = (0..30)
         .map(|_| {
             let mut stream = UnixStream::connect(socket(&hub)).unwrap();
-            std::thread::sleep(Duration::from_millis(100));
+            write_for_a_while();
             let request = format!("POST /api/reload HTTP/1.1\r\n{HOST}\r\n");
             stream.write_all(request.as_bytes()).unwrap();
+            write_for_a_while();
             stream
         })
         .collect();
     let inside = sockets() - before;
-    drop(writer);
     // And the one that has just been accepted.
-    assert!(inside <= 17, "{inside}");
+    assert!((16..=17).contains(&inside), "{inside}");
 }
 
 #[test]
