@@ -1,7 +1,7 @@
 //! The commands that talk to a running hub: for people, at night.
 
 use super::http::wait_for;
-use super::{OpenFolder, as_nobody, hub, socket, table};
+use super::{OpenFolder, as_nobody, hub, socket, sockets, table};
 use crate::support::hub::{Hub, new_folder};
 use crate::support::party::{Link, Party};
 use rustix::process::{Pid, Signal, kill_process};
@@ -304,13 +304,7 @@ fn an_interrupt_that_is_ignored_stays_ignored() {
         .spawn()
         .unwrap();
     // It stands in its question.
-    let socket_count = || {
-        let fds = fs::read_dir(format!("/proc/{}/fd", asking.id())).unwrap();
-        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
-            .filter(|link| link.to_string_lossy().starts_with("socket:"))
-            .count()
-    };
-    wait_for("it has asked", || match socket_count() {
+    wait_for("it has asked", || match sockets(asking.id()) {
         0 => Err("no socket".to_owned()),
         _ => Ok(()),
     });

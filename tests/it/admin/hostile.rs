@@ -1,11 +1,11 @@
 //! Whatever is sent to a door, and however it is left, the door stays a door.
 
 use super::http::{tcp, unix, wait_for};
-use super::{door, hub, socket, table};
+use super::{door, hub, socket, sockets, table};
 use crate::support::hub::Hub;
 use crate::support::party::{Link, Party};
 use rustix::process::Signal;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -182,6 +182,14 @@ fn clients_that_leave_in_the_middle_leave_nothing_behind() {
     links.iter_mut().for_each(|link| link.exchange(10).unwrap());
 }
 
+/// Holds sni.yaml open to append to: as long as it writes there is no verdict.
+fn routes_writer(hub: &Hub) -> File {
+    OpenOptions::new()
+        .append(true)
+        .open(hub.folder().join("sni.yaml"))
+        .unwrap()
+}
+
 /// The time of a request that stands behind a file whose writer is not done.
 fn ask_for_reload(hub: &Hub, parameters: &str) -> UnixStream {
     let mut stream = UnixStream::connect(socket(hub)).unwrap();
@@ -269,10 +277,7 @@ fn an_order_of_somebody_who_has_left_before_it_was_heard_is_not_begun() {
 #[test]
 fn more_orders_than_are_carried_out_at_once_are_all_answered() {
     let hub = hub(one_route(), "");
-    let mut writer = OpenOptions::new()
-        .append(true)
-        .open(hub.folder().join("sni.yaml"))
-        .unwrap();
+    let mut writer = routes_writer(&hub);
     writer.write_all(b"#\n").unwrap();
     let asking: Vec<UnixStream> = (0..30).map(|_| ask_for_reload(&hub, "")).collect();
     drop(writer);
@@ -289,17 +294,8 @@ fn more_orders_than_are_carried_out_at_once_are_all_answered() {
 #[test]
 fn no_more_are_inside_than_there_are_places_whenever_they_speak() {
     let hub = hub(one_route(), "");
-    let mut writer = OpenOptions::new()
-        .append(true)
-        .open(hub.folder().join("sni.yaml"))
-        .unwrap();
-    let sockets = || {
-        let fds = fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap();
-        fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
-            .filter(|link| link.to_string_lossy().starts_with("socket:"))
-            .count()
-    };
-    let before = sockets();
+    let mut writer = routes_writer(&hub);
+    let before = sockets(hub.pid());
     // No order has a verdict before the file is written.
     let mut write_for_a_while = move || {
         for _ in 0..10 {
@@ -319,7 +315,7 @@ fn no_more_are_inside_than_there_are_places_whenever_they_speak() {
             stream
         })
         .collect();
-    let inside = sockets() - before;
+    let inside = sockets(hub.pid()) - before;
     // Sixteen places, and who has just been accepted or is just leaving.
     assert!((14..20).contains(&inside), "{inside} of 30");
 }
@@ -327,10 +323,7 @@ fn no_more_are_inside_than_there_are_places_whenever_they_speak() {
 #[test]
 fn a_reload_that_has_no_verdict_says_so_in_time() {
     let hub = hub(one_route(), "");
-    let mut writer = OpenOptions::new()
-        .append(true)
-        .open(hub.folder().join("sni.yaml"))
-        .unwrap();
+    let mut writer = routes_writer(&hub);
     writer.write_all(b"#\n").unwrap();
     let mut asking = ask_for_reload(&hub, "");
     let began = Instant::now();

@@ -25,6 +25,14 @@ fn hub(routes: String, settings: &str) -> Hub {
     Hub::start(Options::routes(routes).settings(settings).with_admin())
 }
 
+/// How many sockets a process has open.
+fn sockets(pid: u32) -> usize {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+        .filter(|link| link.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
 fn socket(hub: &Hub) -> PathBuf {
     hub.folder().join("admin.sock")
 }
